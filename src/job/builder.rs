@@ -1,0 +1,144 @@
+//! [`Job<K, T>`]: what every job has, plus `K`, what only its kind has.
+
+use std::sync::Arc;
+
+use super::args::{ArgPack, IntoArgs, Output};
+use super::callable::Callable;
+use super::cell::{AnyJob, Body, JobCell, KindId, Meta, TypedJob};
+use super::outcome::JobError;
+use super::status::Status;
+use crate::id::JobId;
+
+/// A job that is not submitted yet: what to call, with which arguments, and options.
+///
+/// `K` is the kind ([`Local`](crate::Local), [`Thread`](crate::Thread),
+/// [`Process`](crate::Process)), `T` the type of the result. Each kind has its constructors:
+/// `Kind::new(what, args)`, and `try_new` for closures that return a `Result`.
+///
+/// ```
+/// use executor_engine::prelude::*;
+///
+/// let engine = Engine::new()?;
+/// let job: ThreadJob<i32> = ThreadJob::new(|a: i32, b: i32| a + b, (1, 2)).name("sum");
+/// let handle: JobHandle<i32> = engine.submit(job)?;
+/// assert_eq!(handle.result()?, 3);
+/// assert_eq!(handle.name(), Some("sum"));
+/// # Ok::<(), executor_engine::Error>(())
+/// ```
+#[must_use = "a job does nothing until it is submitted"]
+pub struct Job<K, T> {
+    pub(crate) job: Arc<dyn TypedJob<T>>,
+    pub(crate) meta: Option<Box<Meta>>,
+    pub(crate) kind: K,
+}
+
+impl<K, T> Job<K, T> {
+    pub(crate) fn with_body<B>(kind_id: KindId, kind: K, body: B) -> Self
+    where
+        T: Send + 'static,
+        B: Body<T> + 'static,
+    {
+        Self { job: JobCell::shared(kind_id, body), meta: None, kind }
+    }
+
+    /// Names the job, for people: names need not be unique.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// let handle = engine.submit(ThreadJob::new(|| (), ()).name("nightly"))?;
+    /// assert_eq!(handle.name(), Some("nightly"));
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.meta_mut().name = Some(name.into());
+        self
+    }
+
+    /// The job's id, which it keeps.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// let job = ThreadJob::new(|| (), ());
+    /// let id = job.id();
+    /// assert_eq!(engine.submit(job)?.id(), id);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn id(&self) -> JobId {
+        self.job.head().id
+    }
+
+    /// [`Status::Created`]: everything else comes with submission.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// assert_eq!(ThreadJob::new(|| (), ()).status(), Status::Created);
+    /// ```
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.job.head().status()
+    }
+
+    /// The job's future result, as an argument of other jobs; this one can be submitted later
+    /// than they.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// let a = ThreadJob::new(|| 1, ());
+    /// let b = engine.submit(ThreadJob::new(|x: i32| x + 1, (a.output(),)))?;
+    /// engine.submit(a)?;
+    /// assert_eq!(b.result()?, 2);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn output(&self) -> Output<T> {
+        Output { job: Arc::clone(&self.job) }
+    }
+
+    pub(crate) fn meta_mut(&mut self) -> &mut Meta {
+        self.meta.get_or_insert_default()
+    }
+}
+
+impl<K, T> std::fmt::Debug for Job<K, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Job")
+            .field("id", &self.id())
+            .field("kind", &self.job.head().kind().name())
+            .field("name", &self.meta.as_ref().and_then(|meta| meta.name.as_deref()))
+            .finish_non_exhaustive()
+    }
+}
+
+/// The body of every job whose function runs in the engine's own process.
+pub(crate) struct InProcess<F, P, A> {
+    function: F,
+    args: P,
+    types: std::marker::PhantomData<fn(A)>,
+}
+
+impl<F, P, A> InProcess<F, P, A> {
+    pub(crate) fn new<X>(function: F, args: X) -> Self
+    where
+        X: IntoArgs<A, Pack = P>,
+    {
+        Self { function, args: args.into_args(), types: std::marker::PhantomData }
+    }
+}
+
+impl<F, P, A> Body<F::Output> for InProcess<F, P, A>
+where
+    F: Callable<A>,
+    P: ArgPack<A>,
+{
+    fn visit_upstream(&self, visit: &mut dyn FnMut(Arc<dyn AnyJob>)) {
+        self.args.visit_upstream(&mut |upstream| visit(upstream.0));
+    }
+
+    fn call(&self) -> Result<F::Output, JobError> {
+        self.function.call(self.args.get()?)
+    }
+}

@@ -1,0 +1,117 @@
+//! What a job can call: closures and tasks, under one trait.
+
+use super::outcome::{BoxError, JobError};
+
+/// Something that a job can call with arguments `A`, a tuple.
+///
+/// Implemented for every closure and function of up to twelve arguments, and by
+/// [`#[task]`](crate::task) for tasks. You need not implement it.
+///
+/// ```
+/// use executor_engine::prelude::*;
+///
+/// #[task]
+/// fn double(x: i64) -> i64 { x * 2 }
+///
+/// let engine = Engine::new()?;
+/// let a = engine.submit(ThreadJob::new(double, (4,)))?;            // a task
+/// let b = engine.submit(ThreadJob::new(|x: i64| x + 1, (&a,)))?;   // a closure
+/// assert_eq!(b.result()?, 9);
+/// # Ok::<(), executor_engine::Error>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be called with the arguments `{A}`",
+    note = "give the arguments as a tuple, e.g. `(x, &handle)`, `(x,)` or `()`; a closure must be \
+            `Fn + Send + 'static`"
+)]
+pub trait Callable<A>: Send + 'static {
+    /// What the job yields when it is done.
+    type Output: Send + 'static;
+
+    /// Calls it. An `Err` is the job's failure.
+    ///
+    /// # Errors
+    /// Whatever the function returns, if it is one that can fail.
+    fn call(&self, args: A) -> Result<Self::Output, JobError>;
+}
+
+/// A closure or function returning `Result<T, E>`, whose `Err` is the job's failure: what
+/// `try_new` takes.
+///
+/// Implemented for every closure and function of up to twelve arguments whose error converts
+/// into a boxed error: any error type, `String` and `&str` do.
+///
+/// ```
+/// use executor_engine::prelude::*;
+///
+/// let engine = Engine::new()?;
+/// let job = engine.submit(ThreadJob::try_new(|text: String| text.parse::<u8>(), ("7".to_owned(),)))?;
+/// assert_eq!(job.result()?, 7);
+/// # Ok::<(), executor_engine::Error>(())
+/// ```
+pub trait TryCallable<A>: Send + 'static {
+    /// What the job yields when it is done.
+    type Output: Send + 'static;
+
+    /// Calls it. An `Err` is the job's failure.
+    ///
+    /// # Errors
+    /// What the function returns.
+    fn try_call(&self, args: A) -> Result<Self::Output, JobError>;
+}
+
+/// Makes a [`TryCallable`] a [`Callable`].
+pub(crate) struct Fallible<F>(pub(crate) F);
+
+impl<A, F: TryCallable<A>> Callable<A> for Fallible<F> {
+    type Output = F::Output;
+
+    fn call(&self, args: A) -> Result<F::Output, JobError> {
+        self.0.try_call(args)
+    }
+}
+
+macro_rules! callable {
+    ($($arg:ident)*) => {
+        impl<F, R, $($arg),*> Callable<($($arg,)*)> for F
+        where
+            F: Fn($($arg),*) -> R + Send + 'static,
+            R: Send + 'static,
+        {
+            type Output = R;
+
+            #[allow(non_snake_case, reason = "the type parameters name the arguments")]
+            fn call(&self, ($($arg,)*): ($($arg,)*)) -> Result<R, JobError> {
+                Ok(self($($arg),*))
+            }
+        }
+
+        impl<F, R, E, $($arg),*> TryCallable<($($arg,)*)> for F
+        where
+            F: Fn($($arg),*) -> Result<R, E> + Send + 'static,
+            R: Send + 'static,
+            E: Into<BoxError>,
+        {
+            type Output = R;
+
+            #[allow(non_snake_case, reason = "the type parameters name the arguments")]
+            fn try_call(&self, ($($arg,)*): ($($arg,)*)) -> Result<R, JobError> {
+                self($($arg),*).map_err(|error| JobError::failure(error.into()))
+            }
+        }
+    };
+}
+
+callable!();
+callable!(A1);
+callable!(A1 A2);
+callable!(A1 A2 A3);
+callable!(A1 A2 A3 A4);
+callable!(A1 A2 A3 A4 A5);
+callable!(A1 A2 A3 A4 A5 A6);
+callable!(A1 A2 A3 A4 A5 A6 A7);
+callable!(A1 A2 A3 A4 A5 A6 A7 A8);
+callable!(A1 A2 A3 A4 A5 A6 A7 A8 A9);
+callable!(A1 A2 A3 A4 A5 A6 A7 A8 A9 A10);
+callable!(A1 A2 A3 A4 A5 A6 A7 A8 A9 A10 A11);
+callable!(A1 A2 A3 A4 A5 A6 A7 A8 A9 A10 A11 A12);

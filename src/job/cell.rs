@@ -1,0 +1,429 @@
+//! The one allocation behind a job: its identity, its body, and the slot for its result.
+//!
+//! A [`JobCell`] is shared by the job's handles (as [`TypedJob<T>`]), by the engine and by
+//! dependents (as [`AnyJob`]). Who may do what with it:
+//!
+//! * the dispatcher alone moves `status` to and from the finished states;
+//! * whoever wins [`Head::claim`] runs the body, once per run, and stores its result;
+//! * anyone reads.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::task::Waker;
+use std::thread::Thread;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::link::Link;
+use super::outcome::JobError;
+use super::panics;
+use super::status::Status;
+use crate::id::JobId;
+use crate::task::TaskDef;
+
+/// Which backend runs a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub(crate) enum KindId {
+    Local = 0,
+    Thread = 1,
+    Blocking = 2,
+    Process = 3,
+}
+
+impl KindId {
+    pub(crate) const COUNT: usize = 4;
+    pub(crate) const ALL: [Self; Self::COUNT] =
+        [Self::Local, Self::Thread, Self::Blocking, Self::Process];
+
+    /// Whether the job's function runs in the engine's own process, so that a thread that
+    /// waits for it can run it itself.
+    pub(crate) const fn in_process(self) -> bool {
+        !matches!(self, Self::Process)
+    }
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Thread => "thread",
+            Self::Blocking => "blocking",
+            Self::Process => "process",
+        }
+    }
+}
+
+/// What was said of the job before it was submitted, for those few jobs that say anything.
+#[derive(Debug, Default)]
+pub(crate) struct Meta {
+    pub(crate) name: Option<String>,
+    /// A process of its own for this job.
+    pub(crate) fresh_process: bool,
+}
+
+/// What every job has, whatever its types.
+pub(crate) struct Head {
+    pub(crate) id: JobId,
+    status: AtomicU8,
+    kind: AtomicU8,
+    /// `2 * run + claimed`: which run of the job this is, and whether somebody runs it.
+    run: AtomicU32,
+    attempt: AtomicU32,
+    /// Nanoseconds since the process's epoch (see [`clock`](crate::clock)); 0 is "not yet".
+    submitted: AtomicU64,
+    started: AtomicU64,
+    finished: AtomicU64,
+    waiters: Mutex<Option<Box<Vec<Waiter>>>>,
+    link: OnceLock<Weak<dyn Link>>,
+    meta: OnceLock<Box<Meta>>,
+}
+
+/// Somebody to wake when the job is finished.
+pub(crate) enum Waiter {
+    Thread(Thread),
+    Task(Waker),
+}
+
+impl Waiter {
+    pub(crate) fn wake(self) {
+        match self {
+            Self::Thread(thread) => thread.unpark(),
+            Self::Task(waker) => {
+                // A waker is foreign code: its panic is its own affair.
+                if catch_unwind(AssertUnwindSafe(|| waker.wake())).is_err() {
+                    log::error!(target: "executor_engine::job", "a waker panicked");
+                }
+            }
+        }
+    }
+}
+
+impl Head {
+    fn new(kind: KindId) -> Self {
+        Self {
+            id: JobId::next(),
+            status: AtomicU8::new(Status::Created as u8),
+            kind: AtomicU8::new(kind as u8),
+            run: AtomicU32::new(0),
+            attempt: AtomicU32::new(0),
+            submitted: AtomicU64::new(0),
+            started: AtomicU64::new(0),
+            finished: AtomicU64::new(0),
+            waiters: Mutex::new(None),
+            link: OnceLock::new(),
+            meta: OnceLock::new(),
+        }
+    }
+
+    /// The job's key in its engine's tables: its place in the count of this process.
+    pub(crate) fn key(&self) -> u64 {
+        self.id.count_here().expect("jobs are made in this process")
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        Status::from_u8(self.status.load(Ordering::Acquire))
+    }
+
+    /// Moves from `Created` to `Pending`; false if the job was submitted before.
+    pub(crate) fn submit(&self, now: u64) -> bool {
+        let moved = self
+            .status
+            .compare_exchange(
+                Status::Created as u8,
+                Status::Pending as u8,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            )
+            .is_ok();
+        if moved {
+            self.submitted.store(now, Ordering::Relaxed);
+        }
+        moved
+    }
+
+    /// Undoes [`submit`](Self::submit) when the engine refused the job.
+    pub(crate) fn unsubmit(&self) {
+        self.submitted.store(0, Ordering::Relaxed);
+        self.status.store(Status::Created as u8, Ordering::Release);
+    }
+
+    /// The final word on this run; the dispatcher's alone. Returns those to wake.
+    pub(crate) fn finish(&self, status: Status, now: u64) -> Option<Box<Vec<Waiter>>> {
+        debug_assert!(status.is_finished());
+        self.finished.store(now, Ordering::Relaxed);
+        self.status.store(status as u8, Ordering::SeqCst);
+        // A waiter registers under this lock and looks at the status afterwards.
+        self.waiters.lock().take()
+    }
+
+    /// Registers a waiter, unless the job is finished: then it is given back.
+    pub(crate) fn add_waiter(&self, waiter: Waiter) -> Result<(), Waiter> {
+        let mut waiters = self.waiters.lock();
+        if self.status().is_finished() {
+            return Err(waiter);
+        }
+        let list = waiters.get_or_insert_default();
+        if let Waiter::Task(new) = &waiter {
+            let same = |old: &Waiter| matches!(old, Waiter::Task(old) if old.will_wake(new));
+            if list.iter().any(same) {
+                return Ok(());
+            }
+        }
+        list.push(waiter);
+        Ok(())
+    }
+
+    /// Takes this thread off the waiters.
+    pub(crate) fn remove_waiter(&self, thread: &Thread) {
+        if let Some(list) = self.waiters.lock().as_mut() {
+            list.retain(|waiter| !matches!(waiter, Waiter::Thread(t) if t.id() == thread.id()));
+        }
+    }
+
+    /// The current run, to be claimed later with [`claim`](Self::claim).
+    pub(crate) fn run(&self) -> u32 {
+        self.run.load(Ordering::Acquire) >> 1
+    }
+
+    /// Takes the right to run this run of the job; only one caller gets it.
+    pub(crate) fn claim(&self, run: u32) -> bool {
+        self.run
+            .compare_exchange(run << 1, (run << 1) | 1, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    /// Marks the job as running: its claimant's first act.
+    pub(crate) fn start(&self, now: u64) {
+        self.attempt.fetch_add(1, Ordering::Relaxed);
+        self.started.store(now, Ordering::Relaxed);
+        self.status.store(Status::Running as u8, Ordering::Release);
+    }
+
+    pub(crate) fn attempt(&self) -> u32 {
+        self.attempt.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn kind(&self) -> KindId {
+        KindId::ALL[usize::from(self.kind.load(Ordering::Relaxed))]
+    }
+
+    pub(crate) fn set_kind(&self, kind: KindId) {
+        self.kind.store(kind as u8, Ordering::Relaxed);
+    }
+
+    pub(crate) fn times(&self) -> [Option<Duration>; 3] {
+        [&self.submitted, &self.started, &self.finished].map(|time| {
+            match time.load(Ordering::Relaxed) {
+                0 => None,
+                nanos => Some(Duration::from_nanos(nanos)),
+            }
+        })
+    }
+
+    /// Ties the job to an engine: when it is submitted, or named by a job that is. Gives the
+    /// engine it is tied to.
+    pub(crate) fn tie(&self, link: &Weak<dyn Link>) -> &Weak<dyn Link> {
+        self.link.get_or_init(|| Weak::clone(link))
+    }
+
+    pub(crate) fn link(&self) -> Option<Arc<dyn Link>> {
+        self.link.get().and_then(Weak::upgrade)
+    }
+
+    pub(crate) fn set_meta(&self, meta: Box<Meta>) {
+        // Set once, by the only owner of the job, when it is submitted.
+        let _ = self.meta.set(meta);
+    }
+
+    pub(crate) fn meta(&self) -> Option<&Meta> {
+        self.meta.get().map(|meta| &**meta)
+    }
+}
+
+/// What a job does; the part that knows its function's and arguments' types.
+pub(crate) trait Body<T>: Send {
+    /// Visits the jobs that arguments come from.
+    fn visit_upstream(&self, visit: &mut dyn FnMut(Arc<dyn AnyJob>));
+
+    /// Runs the function in this process.
+    fn call(&self) -> Result<T, JobError>;
+
+    /// The task to call in a worker process; jobs that run in this process have none.
+    fn task(&self) -> Option<&'static TaskDef> {
+        None
+    }
+
+    /// Appends the encoded arguments to `out`.
+    fn encode_args(&self, _out: &mut Vec<u8>) -> Result<(), JobError> {
+        Err(JobError::codec("this job runs in the engine's own process".into()))
+    }
+
+    /// The result from what a worker process sent.
+    fn decode_result(&self, _bytes: &[u8]) -> Result<T, JobError> {
+        Err(JobError::codec("this job runs in the engine's own process".into()))
+    }
+}
+
+/// The result of a job, when it has one.
+pub(crate) enum Slot<T> {
+    Empty,
+    Value(T),
+    Error(JobError),
+    Taken,
+}
+
+/// A job, whatever its types: what the engine and its backends hold.
+pub(crate) trait AnyJob: Send + Sync {
+    fn head(&self) -> &Head;
+
+    fn visit_upstream(&self, visit: &mut dyn FnMut(Arc<dyn AnyJob>));
+
+    /// Runs the claimed job in this process and stores how it went; true if it has a result.
+    /// Catches panics.
+    fn run_here(&self) -> bool;
+
+    /// The task to call in a worker process.
+    fn task(&self) -> Option<&'static TaskDef>;
+
+    /// Appends the encoded arguments to `out`. Catches panics. On an error, store it with
+    /// [`store_error`](Self::store_error).
+    fn encode_args(&self, out: &mut Vec<u8>) -> Result<(), JobError>;
+
+    /// Decodes and stores the result that a worker sent; true if that went well, otherwise the
+    /// error is stored. Catches panics.
+    fn store_encoded(&self, bytes: &[u8]) -> bool;
+
+    /// Stores why the job has no result, dropping a result that it had.
+    fn store_error(&self, error: JobError);
+
+    /// The stored error.
+    fn error(&self) -> Option<JobError>;
+}
+
+/// A job with a result of type `T`: what its handles hold.
+pub(crate) trait TypedJob<T>: AnyJob {
+    /// Calls `f` with the result, if there is one.
+    fn with_result(&self, f: &mut dyn FnMut(Option<&T>));
+
+    /// Moves the result or the error out; an error stays.
+    fn take_result(&self) -> Result<T, JobError>;
+
+    fn into_any_job(self: Arc<Self>) -> Arc<dyn AnyJob>;
+}
+
+/// The allocation.
+pub(crate) struct JobCell<T, B> {
+    head: Head,
+    slot: Mutex<Slot<T>>,
+    body: Mutex<B>,
+}
+
+impl<T, B> JobCell<T, B>
+where
+    T: Send + 'static,
+    B: Body<T> + 'static,
+{
+    pub(crate) fn shared(kind: KindId, body: B) -> Arc<dyn TypedJob<T>> {
+        Arc::new(Self {
+            head: Head::new(kind),
+            slot: Mutex::new(Slot::Empty),
+            body: Mutex::new(body),
+        })
+    }
+
+    fn store(&self, result: Result<T, JobError>) -> bool {
+        let (slot, ok) = match result {
+            Ok(value) => (Slot::Value(value), true),
+            Err(error) => (Slot::Error(error), false),
+        };
+        self.replace(slot);
+        ok
+    }
+
+    /// Puts `slot` in; what was there is dropped outside the lock, a panic in its drop caught.
+    fn replace(&self, slot: Slot<T>) {
+        let old = std::mem::replace(&mut *self.slot.lock(), slot);
+        if matches!(old, Slot::Value(_)) {
+            panics::drop_quietly(old);
+        }
+    }
+}
+
+impl<T, B> AnyJob for JobCell<T, B>
+where
+    T: Send + 'static,
+    B: Body<T> + 'static,
+{
+    fn head(&self) -> &Head {
+        &self.head
+    }
+
+    fn visit_upstream(&self, visit: &mut dyn FnMut(Arc<dyn AnyJob>)) {
+        self.body.lock().visit_upstream(visit);
+    }
+
+    fn run_here(&self) -> bool {
+        let body = self.body.lock();
+        let result = panics::catch(|| body.call());
+        drop(body);
+        self.store(result)
+    }
+
+    fn task(&self) -> Option<&'static TaskDef> {
+        self.body.lock().task()
+    }
+
+    fn encode_args(&self, out: &mut Vec<u8>) -> Result<(), JobError> {
+        let body = self.body.lock();
+        panics::catch(|| body.encode_args(out))
+    }
+
+    fn store_encoded(&self, bytes: &[u8]) -> bool {
+        let body = self.body.lock();
+        let result = panics::catch(|| body.decode_result(bytes));
+        drop(body);
+        self.store(result)
+    }
+
+    fn store_error(&self, error: JobError) {
+        self.replace(Slot::Error(error));
+    }
+
+    fn error(&self) -> Option<JobError> {
+        match &*self.slot.lock() {
+            Slot::Error(error) => Some(error.clone()),
+            _ => None,
+        }
+    }
+}
+
+impl<T, B> TypedJob<T> for JobCell<T, B>
+where
+    T: Send + 'static,
+    B: Body<T> + 'static,
+{
+    fn with_result(&self, f: &mut dyn FnMut(Option<&T>)) {
+        match &*self.slot.lock() {
+            Slot::Value(value) => f(Some(value)),
+            _ => f(None),
+        }
+    }
+
+    fn take_result(&self) -> Result<T, JobError> {
+        let mut slot = self.slot.lock();
+        match &*slot {
+            Slot::Value(_) => match std::mem::replace(&mut *slot, Slot::Taken) {
+                Slot::Value(value) => Ok(value),
+                _ => Err(JobError::taken()),
+            },
+            Slot::Error(error) => Err(error.clone()),
+            Slot::Taken => Err(JobError::taken()),
+            Slot::Empty => Err(JobError::stalled("it has not run".into())),
+        }
+    }
+
+    fn into_any_job(self: Arc<Self>) -> Arc<dyn AnyJob> {
+        self
+    }
+}

@@ -1,0 +1,443 @@
+//! [`JobHandle`]: what a user holds of a submitted job.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::args::Output;
+use super::cell::{AnyJob, TypedJob, Waiter};
+use super::outcome::{CancelReason, JobError};
+use super::status::Status;
+use crate::clock;
+use crate::error::{Kind, Result};
+use crate::id::JobId;
+
+/// A submitted job: its status, its result when there is one, and the means to wait for it.
+///
+/// Cheap to clone; all clones are the same job. A handle does not keep the engine alive; it
+/// does keep the result.
+///
+/// It is also a [`Future`] of the result, woken by the engine, so `.await` works under any
+/// async runtime.
+///
+/// ```
+/// use executor_engine::prelude::*;
+///
+/// let engine = Engine::new()?;
+/// let handle = engine.submit(ThreadJob::new(|| "hello", ()))?;
+/// assert_eq!(handle.result()?, "hello");
+/// # Ok::<(), executor_engine::Error>(())
+/// ```
+pub struct JobHandle<T> {
+    job: Arc<dyn TypedJob<T>>,
+}
+
+impl<T> Clone for JobHandle<T> {
+    fn clone(&self) -> Self {
+        Self { job: Arc::clone(&self.job) }
+    }
+}
+
+impl<T> JobHandle<T> {
+    pub(crate) fn new(job: Arc<dyn TypedJob<T>>) -> Self {
+        Self { job }
+    }
+
+    pub(crate) fn job(&self) -> &Arc<dyn TypedJob<T>> {
+        &self.job
+    }
+
+    /// The job's id.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// let handle = engine.submit(ThreadJob::new(|| (), ()))?;
+    /// assert_eq!(handle.id(), handle.clone().id());
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn id(&self) -> JobId {
+        self.job.head().id
+    }
+
+    /// The job's name, if it was given one.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// assert_eq!(engine.submit(ThreadJob::new(|| (), ()))?.name(), None);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.job.head().meta()?.name.as_deref()
+    }
+
+    /// Where the job stands now.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// let handle = engine.submit(ThreadJob::new(|| (), ()))?;
+    /// engine.wait()?;
+    /// assert_eq!(handle.status(), Status::Done);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.job.head().status()
+    }
+
+    /// How often the job was started: 0 before the first time.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// let handle = engine.submit(ThreadJob::new(|| (), ()))?;
+    /// handle.wait()?;
+    /// assert_eq!(handle.attempt(), 1);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.job.head().attempt()
+    }
+
+    /// Blocks until the job is finished, in whatever way.
+    ///
+    /// Inside another job of the same engine this cannot deadlock the pool: a job that has not
+    /// started is run by the waiting thread itself.
+    ///
+    /// # Errors
+    /// [Stalled](crate::Error::is_stalled) if nothing runs and nothing can make the job ready:
+    /// it waits for a job that was never submitted.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// let handle = engine.submit(ThreadJob::new(|| (), ()))?;
+    /// handle.wait()?;
+    /// assert!(handle.status().is_finished());
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn wait(&self) -> Result<()> {
+        self.wait_until(None).map(drop)
+    }
+
+    /// Blocks until the job is finished (`true`) or the time is up (`false`).
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// use std::time::Duration;
+    /// # let engine = Engine::new()?;
+    /// let (send, receive) = std::sync::mpsc::channel::<()>();
+    /// let receive = std::sync::Mutex::new(receive);
+    /// let handle = engine.submit(ThreadJob::new(move || drop(receive.lock().unwrap().recv()), ()))?;
+    /// assert!(!handle.wait_timeout(Duration::from_millis(1))?);
+    /// drop(send);
+    /// assert!(handle.wait_timeout(Duration::from_secs(60))?);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn wait_timeout(&self, timeout: Duration) -> Result<bool> {
+        // A timeout beyond what the clock can count is no timeout.
+        match Instant::now().checked_add(timeout) {
+            Some(deadline) => self.wait_until(Some(deadline)),
+            None => self.wait_until(None),
+        }
+    }
+
+    fn wait_until(&self, deadline: Option<Instant>) -> Result<bool> {
+        if self.status().is_finished() {
+            return Ok(true);
+        }
+        match self.job.head().link() {
+            Some(link) => {
+                let job: Arc<dyn AnyJob> = Arc::clone(&self.job) as _;
+                link.wait_job(&job, deadline)
+            }
+            // An engine finishes its jobs before it goes.
+            None if self.status().is_finished() => Ok(true),
+            None => Err(Kind::ShutDown.into()),
+        }
+    }
+
+    /// Waits for the job and gives a clone of its result. [`take`](Self::take) moves it out, and
+    /// [`with_result`](Self::with_result) lends it, for results that are not `Clone`.
+    ///
+    /// # Errors
+    /// Why the job has no result.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// let handle = engine.submit(ThreadJob::new(|| vec![1, 2], ()))?;
+    /// assert_eq!(handle.result()?, [1, 2]);
+    /// assert_eq!(handle.result()?, [1, 2]);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn result(&self) -> Result<T, JobError>
+    where
+        T: Clone,
+    {
+        self.with_result(T::clone)
+    }
+
+    /// Waits for the job and calls `f` with its result.
+    ///
+    /// `f` must not wait for jobs or use this handle's result again.
+    ///
+    /// # Errors
+    /// Why the job has no result.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// let handle = engine.submit(ThreadJob::new(|| vec![0_u8; 1 << 20], ()))?;
+    /// assert_eq!(handle.with_result(Vec::len)?, 1 << 20); // not cloned
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn with_result<R>(&self, f: impl FnOnce(&T) -> R) -> Result<R, JobError> {
+        self.wait_or_stalled()?;
+        let mut f = Some(f);
+        let mut answer = None;
+        self.job.with_result(&mut |result| {
+            if let (Some(result), Some(f)) = (result, f.take()) {
+                answer = Some(f(result));
+            }
+        });
+        answer.ok_or_else(|| self.job.error().unwrap_or_else(JobError::taken))
+    }
+
+    /// Waits for the job and moves its result out. Later calls, and jobs that have the result
+    /// as an argument and have not started, find it [taken](JobError::is_taken).
+    ///
+    /// # Errors
+    /// Why the job has no result.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// let file = engine.submit(ThreadJob::try_new(|| std::fs::File::open("Cargo.toml"), ()))?;
+    /// let file: std::fs::File = file.take()?;
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn take(&self) -> Result<T, JobError> {
+        self.wait_or_stalled()?;
+        self.job.take_result()
+    }
+
+    fn wait_or_stalled(&self) -> Result<(), JobError> {
+        match self.wait_until(None) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(JobError::stalled(error.to_string())),
+        }
+    }
+
+    /// Why the job has no result, if it failed or was cancelled; `None` while it is unfinished
+    /// and when it is done. Does not wait.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// let handle = engine.submit(ThreadJob::new(|| -> u8 { panic!("oh") }, ()))?;
+    /// handle.wait()?;
+    /// let error = handle.exception().unwrap();
+    /// assert!(error.is_panic());
+    /// assert_eq!(error.message(), "oh");
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn exception(&self) -> Option<JobError> {
+        if self.status().is_finished() { self.job.error() } else { None }
+    }
+
+    /// Calls the job off. A pending job is cancelled at once. A running process job's worker is
+    /// ended; a running thread or local job stays `Running` until its function returns, and
+    /// then becomes `Cancelled`. A finished job stays as it is.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// let other = ThreadJob::new(|| 1, ());
+    /// let handle = engine.submit(ThreadJob::new(|x: i32| x, (other.output(),)))?;
+    /// handle.cancel();
+    /// assert_eq!(handle.status(), Status::Cancelled);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn cancel(&self) {
+        if let Some(link) = self.job.head().link() {
+            let job: Arc<dyn AnyJob> = Arc::clone(&self.job) as _;
+            link.cancel_job(&job, CancelReason::Requested);
+        }
+    }
+
+    /// The job's result as an argument of other jobs; the same as `&handle` there, but owned.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// let a = engine.submit(ThreadJob::new(|| 1, ()))?;
+    /// let b = engine.submit(ThreadJob::new(|x: i32| x + 1, (a.output(),)))?;
+    /// assert_eq!(b.result()?, 2);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn output(&self) -> Output<T> {
+        Output { job: Arc::clone(&self.job) }
+    }
+
+    /// What is known of the job: id, name, kind, status, attempt and times.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// let handle = engine.submit(ThreadJob::new(|| (), ()))?;
+    /// handle.wait()?;
+    /// let info = handle.info();
+    /// assert_eq!(info.kind(), "thread");
+    /// assert!(info.submitted_at() <= info.started_at());
+    /// assert!(info.run_time() <= info.total_time());
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn info(&self) -> JobInfo {
+        JobInfo::of(&*self.job)
+    }
+}
+
+impl<T> fmt::Debug for JobHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobHandle")
+            .field("id", &self.id())
+            .field("name", &self.name())
+            .field("status", &self.status())
+            .finish()
+    }
+}
+
+impl<T: Clone> Future for JobHandle<T> {
+    type Output = Result<T, JobError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if !self.status().is_finished() {
+            let waiter = Waiter::Task(cx.waker().clone());
+            if self.job.head().add_waiter(waiter).is_ok() {
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(self.result())
+    }
+}
+
+/// What is known of a job at one moment.
+///
+/// ```
+/// use executor_engine::prelude::*;
+///
+/// let engine = Engine::new()?;
+/// let handle = engine.submit(LocalJob::new(|| (), ()).name("tidy"))?;
+/// handle.wait()?;
+/// let info = handle.info();
+/// assert_eq!((info.name(), info.kind(), info.status()), (Some("tidy"), "local", Status::Done));
+/// # Ok::<(), executor_engine::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct JobInfo {
+    id: JobId,
+    name: Option<String>,
+    kind: &'static str,
+    status: Status,
+    attempt: u32,
+    /// Since the process's epoch: submitted, started, finished.
+    times: [Option<Duration>; 3],
+    error: Option<JobError>,
+}
+
+impl JobInfo {
+    pub(crate) fn of<J: AnyJob + ?Sized>(job: &J) -> Self {
+        let head = job.head();
+        let status = head.status();
+        Self {
+            id: head.id,
+            name: head.meta().and_then(|meta| meta.name.clone()),
+            kind: head.kind().name(),
+            status,
+            attempt: head.attempt(),
+            times: head.times(),
+            error: if status.is_finished() { job.error() } else { None },
+        }
+    }
+
+    /// The job's id.
+    #[must_use]
+    pub fn id(&self) -> JobId {
+        self.id
+    }
+
+    /// The job's name, if it was given one.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// `"local"`, `"thread"`, `"blocking"` or `"process"`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    /// Where the job stood.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
+    /// How often it was started.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// Why it has no result, if it is finished without one.
+    #[must_use]
+    pub fn error(&self) -> Option<&JobError> {
+        self.error.as_ref()
+    }
+
+    /// When it was submitted, by the wall clock as it stood when the first job was made.
+    #[must_use]
+    pub fn submitted_at(&self) -> Option<SystemTime> {
+        self.times[0].map(clock::wall)
+    }
+
+    /// When it was last started.
+    #[must_use]
+    pub fn started_at(&self) -> Option<SystemTime> {
+        self.times[1].map(clock::wall)
+    }
+
+    /// When it was finished.
+    #[must_use]
+    pub fn finished_at(&self) -> Option<SystemTime> {
+        self.times[2].map(clock::wall)
+    }
+
+    /// How long it ran, from start to finish, by the monotonic clock.
+    #[must_use]
+    pub fn run_time(&self) -> Option<Duration> {
+        self.times[2]?.checked_sub(self.times[1]?)
+    }
+
+    /// How long it took from submission to finish, by the monotonic clock.
+    #[must_use]
+    pub fn total_time(&self) -> Option<Duration> {
+        self.times[2]?.checked_sub(self.times[0]?)
+    }
+}

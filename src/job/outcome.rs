@@ -1,0 +1,374 @@
+//! Why a job has no result: [`JobError`], typed, cheap to clone, with predicates.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::JobId;
+
+/// Why a job has no result.
+///
+/// Opaque, with a predicate and accessors for each reason, so that reasons can be added
+/// without breaking users. Cloning shares the same error.
+///
+/// ```
+/// use executor_engine::prelude::*;
+///
+/// let engine = Engine::new()?;
+/// let job = engine.submit(ThreadJob::try_new(|| "x1".parse::<u32>(), ()))?;
+/// let error = job.result().unwrap_err();
+/// assert!(error.is_failure());
+/// assert_eq!(error.message(), "invalid digit found in string");
+/// # Ok::<(), executor_engine::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct JobError(Arc<Kind>);
+
+/// The boxed error of a job's function, as any error type converts into it.
+pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
+
+#[derive(Debug)]
+enum Kind {
+    /// The function returned `Err`.
+    Failure { message: String, source: Option<BoxError> },
+    /// The function panicked.
+    Panic(PanicInfo),
+    /// The job was called off.
+    Cancelled(CancelReason),
+    /// The worker process ended while it ran the job.
+    WorkerDied(WorkerDeath),
+    /// No worker process could be had.
+    NoWorker(String),
+    /// Arguments or the result could not be encoded or decoded.
+    Codec(String),
+    /// The job is not finished, and what it waits for cannot happen by itself.
+    Stalled(String),
+    /// The result was moved out by `take`.
+    Taken,
+}
+
+/// What a panic said and where it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PanicInfo {
+    /// The panic's message.
+    pub(crate) message: String,
+    /// `file:line:column`, if known.
+    pub(crate) location: Option<String>,
+}
+
+/// Why a job was cancelled.
+///
+/// ```
+/// use executor_engine::prelude::*;
+/// use executor_engine::CancelReason;
+///
+/// let engine = Engine::new()?;
+/// let bad = engine.submit(ThreadJob::try_new(|| Err::<u8, _>("no"), ()))?;
+/// let next = engine.submit(ThreadJob::new(|x: u8| x, (&bad,)))?;
+/// let error = next.result().unwrap_err();
+/// assert_eq!(error.cancel_reason(), Some(&CancelReason::Upstream(bad.id())));
+/// # Ok::<(), executor_engine::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum CancelReason {
+    /// Someone called `cancel`.
+    Requested,
+    /// A job whose result is an argument of this one failed or was cancelled.
+    Upstream(JobId),
+    /// The engine was shut down.
+    Shutdown,
+}
+
+impl fmt::Display for CancelReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Requested => f.write_str("cancel was called"),
+            Self::Upstream(id) => {
+                write!(f, "job {id}, whose result it needs, failed or was cancelled")
+            }
+            Self::Shutdown => f.write_str("the engine was shut down"),
+        }
+    }
+}
+
+/// How a worker process ended while it ran a job.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct WorkerDeath {
+    /// The signal that ended it.
+    pub(crate) signal: Option<i32>,
+    /// Its exit code, if it exited.
+    pub(crate) exit_code: Option<i32>,
+    /// Peak resident memory in bytes, if the kernel told.
+    pub(crate) peak_memory: Option<u64>,
+    /// The last lines it wrote to stderr.
+    pub(crate) stderr_tail: String,
+    /// What else is known, e.g. "it broke the wire protocol".
+    pub(crate) note: Option<String>,
+}
+
+impl JobError {
+    /// The function returned this error.
+    pub(crate) fn failure(error: BoxError) -> Self {
+        Self(Arc::new(Kind::Failure { message: chain_text(error.as_ref()), source: Some(error) }))
+    }
+
+    /// The function in another process returned an error with this text.
+    pub(crate) fn failure_text(message: String) -> Self {
+        Self(Arc::new(Kind::Failure { message, source: None }))
+    }
+
+    pub(crate) fn panic(info: PanicInfo) -> Self {
+        Self(Arc::new(Kind::Panic(info)))
+    }
+
+    pub(crate) fn cancelled(reason: CancelReason) -> Self {
+        Self(Arc::new(Kind::Cancelled(reason)))
+    }
+
+    pub(crate) fn worker_died(death: WorkerDeath) -> Self {
+        Self(Arc::new(Kind::WorkerDied(death)))
+    }
+
+    pub(crate) fn no_worker(why: String) -> Self {
+        Self(Arc::new(Kind::NoWorker(why)))
+    }
+
+    pub(crate) fn codec(what: String) -> Self {
+        Self(Arc::new(Kind::Codec(what)))
+    }
+
+    pub(crate) fn stalled(why: String) -> Self {
+        Self(Arc::new(Kind::Stalled(why)))
+    }
+
+    pub(crate) fn taken() -> Self {
+        Self(Arc::new(Kind::Taken))
+    }
+
+    /// The function returned `Err`.
+    #[must_use]
+    pub fn is_failure(&self) -> bool {
+        matches!(*self.0, Kind::Failure { .. })
+    }
+
+    /// The function panicked.
+    #[must_use]
+    pub fn is_panic(&self) -> bool {
+        matches!(*self.0, Kind::Panic(_))
+    }
+
+    /// The job was called off; [`cancel_reason`](Self::cancel_reason) says by what.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        matches!(*self.0, Kind::Cancelled(_))
+    }
+
+    /// The worker process ended, or was dropped, while it ran the job.
+    #[must_use]
+    pub fn is_worker_died(&self) -> bool {
+        matches!(*self.0, Kind::WorkerDied(_))
+    }
+
+    /// No worker process could be started: the message says why and what to do.
+    #[must_use]
+    pub fn is_no_worker(&self) -> bool {
+        matches!(*self.0, Kind::NoWorker(_))
+    }
+
+    /// Arguments or the result could not be encoded or decoded.
+    #[must_use]
+    pub fn is_codec(&self) -> bool {
+        matches!(*self.0, Kind::Codec(_))
+    }
+
+    /// The job is not finished, and nothing that the engine has can make it ready.
+    #[must_use]
+    pub fn is_stalled(&self) -> bool {
+        matches!(*self.0, Kind::Stalled(_))
+    }
+
+    /// The result was moved out by [`JobHandle::take`](crate::JobHandle::take).
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        matches!(*self.0, Kind::Taken)
+    }
+
+    /// The error's or panic's own words, without the frame that `Display` puts around them.
+    #[must_use]
+    pub fn message(&self) -> String {
+        match &*self.0 {
+            Kind::Failure { message, .. } => message.clone(),
+            Kind::Panic(info) => info.message.clone(),
+            _ => self.to_string(),
+        }
+    }
+
+    /// `file:line:column` of the panic, if the job panicked and the place is known.
+    #[must_use]
+    pub fn panic_location(&self) -> Option<&str> {
+        match &*self.0 {
+            Kind::Panic(info) => info.location.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Why the job was cancelled, if it was.
+    #[must_use]
+    pub fn cancel_reason(&self) -> Option<&CancelReason> {
+        match &*self.0 {
+            Kind::Cancelled(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// The number of the signal that ended the worker process.
+    #[must_use]
+    pub fn signal(&self) -> Option<i32> {
+        self.death().and_then(|death| death.signal)
+    }
+
+    /// The exit code of the worker process, if it exited by itself.
+    #[must_use]
+    pub fn exit_code(&self) -> Option<i32> {
+        self.death().and_then(|death| death.exit_code)
+    }
+
+    /// Peak resident memory of the worker process that died, in bytes.
+    #[must_use]
+    pub fn peak_memory(&self) -> Option<u64> {
+        self.death().and_then(|death| death.peak_memory)
+    }
+
+    /// The last lines that the worker process wrote to stderr before it died.
+    #[must_use]
+    pub fn stderr_tail(&self) -> Option<&str> {
+        self.death().map(|death| death.stderr_tail.as_str())
+    }
+
+    fn death(&self) -> Option<&WorkerDeath> {
+        match &*self.0 {
+            Kind::WorkerDied(death) => Some(death),
+            _ => None,
+        }
+    }
+}
+
+/// An error and its sources in one line.
+pub(crate) fn chain_text(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        // Many errors repeat their source in their own text; say it once.
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        next = cause.source();
+    }
+    text
+}
+
+impl fmt::Debug for JobError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, f)
+    }
+}
+
+impl fmt::Display for JobError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.0 {
+            Kind::Failure { message, .. } => write!(f, "the job failed: {message}"),
+            Kind::Panic(PanicInfo { message, location: Some(location) }) => {
+                write!(f, "the job panicked at {location}: {message}")
+            }
+            Kind::Panic(PanicInfo { message, location: None }) => {
+                write!(f, "the job panicked: {message}")
+            }
+            Kind::Cancelled(reason) => write!(f, "the job was cancelled: {reason}"),
+            Kind::WorkerDied(death) => fmt::Display::fmt(death, f),
+            Kind::NoWorker(why) => write!(f, "no worker process: {why}"),
+            Kind::Codec(what) => f.write_str(what),
+            Kind::Stalled(why) => write!(f, "the job cannot start: {why}"),
+            Kind::Taken => f.write_str("the result was moved out by `take` before"),
+        }
+    }
+}
+
+impl fmt::Display for WorkerDeath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the worker process died")?;
+        match (self.signal, self.exit_code) {
+            (Some(signal), _) => {
+                write!(f, " by signal {signal}")?;
+                if let Ok(known) = nix::sys::signal::Signal::try_from(signal) {
+                    write!(f, " ({})", known.as_str())?;
+                }
+            }
+            (None, Some(code)) => write!(f, " with exit code {code}")?,
+            (None, None) => {}
+        }
+        if let Some(note) = &self.note {
+            write!(f, ": {note}")?;
+        }
+        if let Some(bytes) = self.peak_memory {
+            write!(f, "; peak memory {} KiB", bytes / 1024)?;
+        }
+        if !self.stderr_tail.is_empty() {
+            write!(f, "; last on stderr: {}", self.stderr_tail.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+impl StdError for JobError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match &*self.0 {
+            Kind::Failure { source: Some(source), .. } => Some(source.as_ref()),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_of_sources_is_told_once() {
+        #[derive(Debug)]
+        struct Outer(std::num::ParseIntError);
+        impl fmt::Display for Outer {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("bad port")
+            }
+        }
+        impl StdError for Outer {
+            fn source(&self) -> Option<&(dyn StdError + 'static)> {
+                Some(&self.0)
+            }
+        }
+        let error = Outer("".parse::<u8>().unwrap_err());
+        assert_eq!(
+            JobError::failure(Box::new(error)).message(),
+            "bad port: cannot parse integer from empty string"
+        );
+    }
+
+    #[test]
+    fn a_death_says_all_it_knows() {
+        let error = JobError::worker_died(WorkerDeath {
+            signal: Some(9),
+            peak_memory: Some(2048),
+            stderr_tail: "boom\n".into(),
+            ..WorkerDeath::default()
+        });
+        assert_eq!(
+            error.to_string(),
+            "the worker process died by signal 9 (SIGKILL); peak memory 2 KiB; last on stderr: boom"
+        );
+    }
+}
