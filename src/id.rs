@@ -43,8 +43,12 @@ impl JobId {
     /// The next id of this process.
     pub(crate) fn next() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let count = NEXT.fetch_add(1, Ordering::Relaxed) & COUNTER_MASK;
-        let bits = (u128::from(prefix()) << 64) | u128::from(count);
+        Self::from_count(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The id with that place in the count of this process.
+    pub(crate) fn from_count(count: u64) -> Self {
+        let bits = (u128::from(prefix()) << 64) | u128::from(count & COUNTER_MASK);
         Self(Uuid::new_v8(bits.to_be_bytes()))
     }
 

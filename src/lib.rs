@@ -4,12 +4,17 @@
 
 mod backend;
 mod clock;
+mod dispatcher;
+mod engine;
 mod error;
+mod forkserver;
 mod id;
 mod job;
+pub mod prelude;
 mod task;
 mod wire;
 
+pub use engine::{Engine, EngineBuilder, Jobs, Shutdown, Stats};
 pub use error::{Error, Result, StalledJob};
 pub use executor_engine_macros::task;
 pub use id::JobId;

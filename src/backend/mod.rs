@@ -4,8 +4,24 @@
 //! for each run. Nothing else passes between them.
 
 use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
 
-use crate::job::AnyJob;
+use crate::job::{AnyJob, JobError};
+
+mod blocking;
+mod execute;
+mod here;
+mod local;
+mod process;
+mod thread;
+
+pub(crate) use blocking::BlockingBackend;
+pub(crate) use execute::execute;
+pub(crate) use here::{EngineId, Here};
+pub(crate) use local::LocalBackend;
+pub(crate) use process::{ProcessBackend, ProcessSettings};
+pub(crate) use thread::{ThreadBackend, ThreadSettings};
 
 /// One run of a job, handed to a backend.
 pub(crate) struct Run {
@@ -45,7 +61,39 @@ pub(crate) trait Backend: Send + Sync {
     /// held. The run is reported finished as ever, when it really is.
     fn abort(&self, run: &Run);
 
+    /// Whether pushed runs wait that nobody executes yet.
+    fn has_waiting(&self) -> bool;
+
+    /// The calling thread is about to sleep until this job is finished or the time is up, and
+    /// can do the backend's own work meanwhile; a backend for which that saves a wake does so
+    /// until then. Called with no lock held.
+    fn serve(&self, _job: &Arc<dyn AnyJob>, _deadline: Option<Instant>) {}
+
     /// Ends every thread and process of the backend and waits for them. Called once, when no
     /// run is left in it.
     fn shutdown(&self);
+}
+
+/// The abort of every backend whose jobs run in this process: a run that nobody has claimed
+/// will not start; one that has begun goes on to its end.
+fn abort_unclaimed(run: &Run, reports: &std::sync::Weak<dyn Reports>) {
+    if run.claim()
+        && let Some(reports) = reports.upgrade()
+    {
+        reports.post_finished(run.job.head().key(), false);
+        reports.drive();
+    }
+}
+
+/// Fails a claimed job whose thread the system refused.
+fn fail_unstarted(job: &dyn AnyJob, reports: &dyn Reports, thread: &str, error: &std::io::Error) {
+    job.store_error(JobError::no_worker(format!("{thread} could not be started: {error}")));
+    reports.post_finished(job.head().key(), false);
+}
+
+/// Joins a thread of a backend.
+fn join(thread: JoinHandle<()>) {
+    if thread.join().is_err() {
+        log::error!(target: "executor_engine::backend", "a thread of the engine panicked");
+    }
 }

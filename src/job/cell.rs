@@ -297,6 +297,10 @@ pub(crate) trait AnyJob: Send + Sync {
     /// Stores why the job has no result, dropping a result that it had.
     fn store_error(&self, error: JobError);
 
+    /// As [`store_error`](Self::store_error), but the result that the job had is given back, to
+    /// be dropped where a user's drop code does no harm.
+    fn swap_error(&self, error: JobError) -> Option<Box<dyn Send>>;
+
     /// The stored error.
     fn error(&self) -> Option<JobError>;
 }
@@ -388,6 +392,13 @@ where
 
     fn store_error(&self, error: JobError) {
         self.replace(Slot::Error(error));
+    }
+
+    fn swap_error(&self, error: JobError) -> Option<Box<dyn Send>> {
+        match std::mem::replace(&mut *self.slot.lock(), Slot::Error(error)) {
+            Slot::Value(value) => Some(Box::new(value)),
+            _ => None,
+        }
     }
 
     fn error(&self) -> Option<JobError> {

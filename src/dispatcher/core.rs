@@ -1,0 +1,369 @@
+//! The dispatcher's core: a pure state machine over jobs.
+//!
+//! [`Core::handle`] takes an event and appends effects. It does no I/O, reads no clock, takes
+//! no lock and calls nobody, so a million random steps a second can be tried against
+//! [`sanity_check`](super::invariants). What it decides:
+//!
+//! * a job is *ready* when every job it needs is done, and *cancelled* as soon as one of them
+//!   ends otherwise;
+//! * a ready job goes *out* when its kind and the engine have a permit left, oldest first;
+//! * a job that is out ends when its backend says so, and only then frees its permit;
+//! * a job that was called off meanwhile ends as cancelled, whatever the backend says.
+
+use std::collections::VecDeque;
+
+use super::message::{Effect, Event, Key, Nanos, Refusal, Submission, Verdict};
+use super::node::{Cause, Node, Out, State};
+use super::ready::{Limits, Ready};
+use super::table::Table;
+use crate::id::JobId;
+use crate::job::{CancelReason, KindId, Status};
+
+/// How many jobs stand where, for the core.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Submitted and not finished.
+    pub(crate) unfinished: usize,
+    /// Handed to a backend or run by a waiting thread.
+    pub(crate) out: usize,
+    /// Of all jobs ever finished, by how they ended.
+    pub(crate) done: u64,
+    pub(crate) failed: u64,
+    pub(crate) cancelled: u64,
+}
+
+/// The state machine. `P` is carried for each job and cloned into effects.
+pub(crate) struct Core<P> {
+    pub(super) nodes: Table<Node<P>>,
+    pub(super) ready: Ready,
+    pub(super) counts: Counts,
+    /// Jobs that are out and block on another job.
+    pub(super) blocked: Vec<Blocked>,
+    /// Finished jobs, oldest first, to forget the oldest; removed ones are passed over.
+    pub(super) finished: VecDeque<Key>,
+    pub(super) finished_here: usize,
+    keep_finished: usize,
+    closed: bool,
+    /// Work list of [`Core::conclude`], kept for its memory.
+    ending: Vec<(Key, Verdict)>,
+    /// The time of the event at hand.
+    now: Nanos,
+}
+
+/// A job that is out and waits, in its own code, for another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Blocked {
+    pub(crate) key: Key,
+    pub(crate) on: Key,
+}
+
+impl<P: Clone> Core<P> {
+    pub(crate) fn new(limits: Limits, keep_finished: usize) -> Self {
+        Self {
+            nodes: Table::new(),
+            ready: Ready::new(limits),
+            counts: Counts::default(),
+            blocked: Vec::new(),
+            finished: VecDeque::new(),
+            finished_here: 0,
+            keep_finished,
+            closed: false,
+            ending: Vec::new(),
+            now: 0,
+        }
+    }
+
+    /// Takes in what happened at the time `now` and appends what is to be done.
+    pub(crate) fn handle(&mut self, event: Event<P>, now: Nanos, effects: &mut Vec<Effect<P>>) {
+        self.now = now;
+        match event {
+            Event::Submit(submission) => self.submit(submission, effects),
+            Event::Finished { key, ok } => self.run_ended(key, ok, effects),
+            Event::Cancel { key, reason } => self.cancel(key, reason, effects),
+            Event::CancelAll { reason } => self.cancel_all(reason, effects),
+            Event::TakeInline { key } => self.take_inline(key, effects),
+            Event::Blocked { key, on } => self.block(key, on),
+            Event::Unblocked { key } => self.unblock(key),
+            Event::Close => self.closed = true,
+        }
+        self.start_ready(effects);
+        self.forget_oldest(effects);
+    }
+
+    fn submit(&mut self, submission: Submission<P>, effects: &mut Vec<Effect<P>>) {
+        let Submission { key, kind, upstream, payload } = submission;
+        if self.closed {
+            return effects.push(Effect::Refuse(payload, Refusal::Closed));
+        }
+        let keys: Box<[Key]> = upstream.iter().map(|up| up.key).collect();
+        if let Some(cycle) = self.cycle_through(key, &keys) {
+            return effects.push(Effect::Refuse(payload, Refusal::Cycle(cycle)));
+        }
+        let mut waits = 0;
+        let mut broken = None;
+        for up in &upstream {
+            let known = self.nodes.get(up.key).map(|node| node.state);
+            let ended = match known {
+                Some(State::Finished(status)) => Some(status == Status::Done),
+                Some(_) => None,
+                None => up.ended,
+            };
+            match ended {
+                Some(true) => {}
+                Some(false) => broken = broken.or(Some(up.key)),
+                None => {
+                    waits += 1;
+                    self.nodes.get_or_insert_with(up.key, Node::expected).downstream.push(key);
+                }
+            }
+        }
+        let node = self.nodes.get_or_insert_with(key, Node::expected);
+        debug_assert_eq!(node.state, State::Expected, "a job is submitted once");
+        node.payload = Some(payload);
+        node.kind = kind;
+        node.upstream = keys;
+        node.state = State::Waiting(waits);
+        self.counts.unfinished += 1;
+        if let Some(up) = broken {
+            self.conclude(key, cancelled_by(up), effects);
+        } else if waits == 0 {
+            self.make_ready(key);
+        }
+    }
+
+    fn make_ready(&mut self, key: Key) {
+        if let Some(node) = self.nodes.get_mut(key) {
+            node.state = State::Ready;
+            self.ready.push(key, node.kind);
+        }
+    }
+
+    fn start_ready(&mut self, effects: &mut Vec<Effect<P>>) {
+        let nodes = &mut self.nodes;
+        while let Some((key, kind)) =
+            self.ready.next(|key| nodes.get(key).is_some_and(|node| node.state == State::Ready))
+        {
+            let Some(node) = nodes.get_mut(key) else { continue };
+            node.state = State::Out(Out { permit: true, blocked: false, cancelled: None });
+            self.counts.out += 1;
+            if let Some(payload) = &node.payload {
+                effects.push(Effect::Start(payload.clone(), kind));
+            }
+        }
+    }
+
+    fn take_inline(&mut self, key: Key, effects: &mut Vec<Effect<P>>) {
+        let Some(node) = self.nodes.get_mut(key) else { return };
+        if node.state != State::Ready {
+            return;
+        }
+        // The thread that runs it holds a permit already, lent by the job that waits.
+        node.state = State::Out(Out { permit: false, blocked: false, cancelled: None });
+        self.ready.forget_one();
+        self.counts.out += 1;
+        if let Some(payload) = &node.payload {
+            effects.push(Effect::Inline(payload.clone()));
+        }
+    }
+
+    fn run_ended(&mut self, key: Key, ok: bool, effects: &mut Vec<Effect<P>>) {
+        let Some(node) = self.nodes.get_mut(key) else { return };
+        let State::Out(out) = node.state else {
+            debug_assert!(false, "only a job that is out can end its run");
+            return;
+        };
+        debug_assert!(!out.blocked, "a job's function has returned, so it waits for nothing");
+        if out.permit {
+            self.ready.give_back(node.kind);
+        }
+        self.counts.out -= 1;
+        let verdict = match (out.cancelled, ok) {
+            (Some(cause), _) => Verdict::Cancelled(cause.into()),
+            (None, true) => Verdict::Done,
+            (None, false) => Verdict::Failed,
+        };
+        self.conclude(key, verdict, effects);
+    }
+
+    fn cancel(&mut self, key: Key, reason: CancelReason, effects: &mut Vec<Effect<P>>) {
+        let Some(node) = self.nodes.get_mut(key) else { return };
+        match &mut node.state {
+            State::Expected | State::Finished(_) => {}
+            State::Waiting(_) => self.conclude(key, Verdict::Cancelled(reason), effects),
+            State::Ready => {
+                self.ready.forget_one();
+                self.conclude(key, Verdict::Cancelled(reason), effects);
+            }
+            State::Out(out) => {
+                if out.cancelled.is_none() {
+                    out.cancelled = Some(Cause::from(reason));
+                    if let Some(payload) = &node.payload {
+                        effects.push(Effect::Abort(payload.clone(), node.kind));
+                    }
+                }
+            }
+        }
+    }
+
+    fn cancel_all(&mut self, reason: CancelReason, effects: &mut Vec<Effect<P>>) {
+        let keys: Vec<Key> = self
+            .nodes
+            .iter()
+            .filter(|(_, node)| !node.is_finished() && node.state != State::Expected)
+            .map(|(key, _)| key)
+            .collect();
+        for key in keys {
+            self.cancel(key, reason, effects);
+        }
+    }
+
+    fn block(&mut self, key: Key, on: Key) {
+        let Some(node) = self.nodes.get_mut(key) else { return };
+        if let State::Out(out) = &mut node.state {
+            debug_assert!(!out.blocked, "a job's function waits for one job at a time");
+            out.blocked = true;
+            if out.permit {
+                self.ready.give_back(node.kind);
+            }
+            self.blocked.push(Blocked { key, on });
+        }
+    }
+
+    fn unblock(&mut self, key: Key) {
+        let Some(node) = self.nodes.get_mut(key) else { return };
+        if let State::Out(out) = &mut node.state {
+            out.blocked = false;
+            if out.permit {
+                self.ready.take(node.kind);
+            }
+            self.blocked.retain(|blocked| blocked.key != key);
+        }
+    }
+
+    /// Ends a job and, by a work list rather than by recursion, all that its end decides.
+    fn conclude(&mut self, key: Key, verdict: Verdict, effects: &mut Vec<Effect<P>>) {
+        let mut ending = std::mem::take(&mut self.ending);
+        ending.push((key, verdict));
+        while let Some((key, verdict)) = ending.pop() {
+            let Some(node) = self.nodes.get_mut(key) else { continue };
+            // Two upstreams can fail before the job's own turn comes.
+            if node.is_finished() {
+                continue;
+            }
+            let (status, count) = match verdict {
+                Verdict::Done => (Status::Done, &mut self.counts.done),
+                Verdict::Failed => (Status::Failed, &mut self.counts.failed),
+                Verdict::Cancelled(_) => (Status::Cancelled, &mut self.counts.cancelled),
+            };
+            *count += 1;
+            node.state = State::Finished(status);
+            self.counts.unfinished -= 1;
+            self.finished.push_back(key);
+            self.finished_here += 1;
+            let downstream = std::mem::take(&mut node.downstream);
+            if let Some(payload) = &node.payload {
+                let payload = payload.clone();
+                effects.push(Effect::Publish { payload, verdict, at: self.now });
+            }
+            // Reversed, so that dependents are cancelled in the order in which they came.
+            for &down in downstream.as_slice().iter().rev() {
+                let Some(node) = self.nodes.get_mut(down) else { continue };
+                let State::Waiting(waits) = &mut node.state else { continue };
+                if verdict != Verdict::Done {
+                    ending.push((down, cancelled_by(key)));
+                    continue;
+                }
+                *waits -= 1;
+            }
+            if verdict == Verdict::Done {
+                for &down in downstream.as_slice() {
+                    if self.nodes.get(down).is_some_and(|node| node.state == State::Waiting(0)) {
+                        self.make_ready(down);
+                    }
+                }
+            }
+        }
+        self.ending = ending;
+    }
+
+    fn forget_oldest(&mut self, effects: &mut Vec<Effect<P>>) {
+        while self.finished_here > self.keep_finished {
+            let Some(key) = self.finished.pop_front() else { return };
+            if let Some(payload) = self.forget(key) {
+                effects.push(Effect::Forget(payload));
+            }
+        }
+    }
+
+    /// Takes a finished job out of the table.
+    fn forget(&mut self, key: Key) -> Option<P> {
+        if !self.nodes.get(key)?.is_finished() {
+            return None;
+        }
+        self.finished_here -= 1;
+        self.nodes.remove(key)?.payload
+    }
+
+    /// Takes a finished job out of the table.
+    ///
+    /// # Errors
+    /// Whether the job is there at all, if it is not finished.
+    pub(crate) fn remove(&mut self, key: Key) -> Result<P, bool> {
+        match self.nodes.get(key).map(|node| node.state) {
+            Some(State::Finished(_)) => self.forget(key).ok_or(false),
+            None | Some(State::Expected) => Err(false),
+            Some(_) => Err(true),
+        }
+    }
+
+    /// Takes every finished job out of the table.
+    pub(crate) fn remove_finished(&mut self) -> Vec<P> {
+        let keys = std::mem::take(&mut self.finished);
+        keys.into_iter().filter_map(|key| self.forget(key)).collect()
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// The job's payload, if it was submitted and is still in the table.
+    pub(crate) fn get(&self, key: Key) -> Option<&P> {
+        self.nodes.get(key)?.payload.as_ref()
+    }
+
+    /// Every submitted job in the order of its key.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &P> {
+        self.nodes.iter().filter_map(|(_, node)| node.payload.as_ref())
+    }
+
+    /// How many nodes the table holds, submitted or only named.
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+}
+
+/// The verdict on a job whose upstream ended without a result.
+fn cancelled_by(upstream: Key) -> Verdict {
+    Verdict::Cancelled(CancelReason::Upstream(JobId::from_count(upstream)))
+}
+
+/// Which threads can run a job for one that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// The serial lane's own thread.
+    Serial,
+    /// Any other thread of the engine.
+    Other,
+}
+
+impl Lane {
+    /// Whether a thread of this sort may run a job of that kind: jobs of the serial lane stay on
+    /// its thread, process jobs in their processes.
+    pub(crate) fn may_run(self, kind: KindId) -> bool {
+        kind.in_process() && (self == Self::Serial || kind != KindId::Local)
+    }
+}

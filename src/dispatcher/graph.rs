@@ -1,0 +1,145 @@
+//! Questions about the graph of jobs: cycles, stalls, and what a blocked thread could run.
+//! All walks are loops over an explicit stack; a chain of a million jobs is no problem.
+
+use std::collections::{HashMap, HashSet};
+
+use super::core::{Core, Lane};
+use super::message::Key;
+use super::node::{Node, State};
+
+/// How far a blocked thread looks for a job to run.
+const SEARCH_LIMIT: usize = 1_000;
+
+/// A job that nothing can make ready, and the unfinished jobs it waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stalled {
+    pub(crate) key: Key,
+    pub(crate) waits_for: Vec<Key>,
+}
+
+impl<P: Clone> Core<P> {
+    /// The cycle that submitting `key` with this upstream would close: `key`, what it waits
+    /// for, and so on. Only a job that others wait for already can close one.
+    pub(super) fn cycle_through(&self, key: Key, upstream: &[Key]) -> Option<Vec<Key>> {
+        if upstream.contains(&key) {
+            return Some(vec![key]);
+        }
+        let waiting = self.nodes.get(key)?.downstream.as_slice();
+        if upstream.is_empty() || waiting.is_empty() {
+            return None;
+        }
+        let goal: HashSet<Key> = upstream.iter().copied().collect();
+        // Each job met, and the job that it waits for.
+        let mut waits_for: HashMap<Key, Key> = waiting.iter().map(|&down| (down, key)).collect();
+        let mut open: Vec<Key> = waiting.to_vec();
+        while let Some(at) = open.pop() {
+            if goal.contains(&at) {
+                let mut cycle = vec![key];
+                let mut step = at;
+                while step != key {
+                    cycle.push(step);
+                    step = waits_for[&step];
+                }
+                return Some(cycle);
+            }
+            for &down in self.nodes.get(at).map_or(&[][..], |node| node.downstream.as_slice()) {
+                waits_for.entry(down).or_insert_with(|| {
+                    open.push(down);
+                    at
+                });
+            }
+        }
+        None
+    }
+
+    /// Whether unfinished jobs remain and nothing that the engine has can make one ready.
+    pub(crate) fn is_stalled(&self) -> bool {
+        self.counts.unfinished > 0
+            && self.ready.len() == 0
+            && self.counts.out == self.blocked.len()
+            && self
+                .blocked
+                .iter()
+                .all(|blocked| self.nodes.get(blocked.on).is_some_and(|on| !on.is_finished()))
+    }
+
+    /// Whether nothing is left to do.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.counts.unfinished == 0
+    }
+
+    /// The unfinished jobs and what each waits for; meaningful when stalled.
+    pub(crate) fn stalled(&self) -> Vec<Stalled> {
+        self.nodes
+            .iter()
+            .filter(|(_, node)| matches!(node.state, State::Waiting(_) | State::Out(_)))
+            .map(|(key, node)| Stalled { key, waits_for: self.waits_for(key, node).collect() })
+            .collect()
+    }
+
+    /// The unfinished jobs that a job waits for: by its arguments, or in its own code.
+    fn waits_for<'a>(&'a self, key: Key, node: &'a Node<P>) -> impl Iterator<Item = Key> + 'a {
+        let arguments = node.upstream.iter().copied();
+        let own_code = self.blocked.iter().filter(move |b| b.key == key).map(|b| b.on);
+        arguments
+            .chain(own_code)
+            .filter(|&up| self.nodes.get(up).is_some_and(|node| !node.is_finished()))
+    }
+
+    /// Looks for a job that a blocked thread can run so that `goal` comes nearer: `goal` itself
+    /// or one that it waits for, directly or not. `try_take` gets each candidate, with whether
+    /// it is in the ready queue (`true`) or with a backend, perhaps not begun (`false`), and
+    /// says whether it took it.
+    ///
+    /// The search is cut off after [`SEARCH_LIMIT`] jobs; then any ready job is a candidate,
+    /// for in a graph that size some job that `goal` needs is among the ready ones.
+    pub(crate) fn find_runnable(
+        &self,
+        goal: Key,
+        lane: Lane,
+        mut try_take: impl FnMut(Key, &P, bool) -> bool,
+    ) {
+        let mut seen = HashSet::from([goal]);
+        let mut open = vec![goal];
+        while let Some(key) = open.pop() {
+            let Some(node) = self.nodes.get(key) else { continue };
+            if self.offer(key, lane, &mut try_take) {
+                return;
+            }
+            if seen.len() > SEARCH_LIMIT {
+                break;
+            }
+            open.extend(self.waits_for(key, node).filter(|&up| seen.insert(up)));
+        }
+        if seen.len() > SEARCH_LIMIT {
+            self.offer_any_ready(lane, try_take);
+        }
+    }
+
+    /// Offers one job to `try_take`, if a thread of that sort could run it; true if taken.
+    pub(crate) fn offer(
+        &self,
+        key: Key,
+        lane: Lane,
+        try_take: &mut impl FnMut(Key, &P, bool) -> bool,
+    ) -> bool {
+        let Some(node) = self.nodes.get(key) else { return false };
+        let in_queue = match node.state {
+            State::Ready => true,
+            State::Out(out) if !out.blocked => false,
+            _ => return false,
+        };
+        node.payload
+            .as_ref()
+            .is_some_and(|payload| lane.may_run(node.kind) && try_take(key, payload, in_queue))
+    }
+
+    fn offer_any_ready(&self, lane: Lane, mut try_take: impl FnMut(Key, &P, bool) -> bool) {
+        for key in self.ready.candidates() {
+            let is_ready = self.nodes.get(key).is_some_and(|node| node.state == State::Ready);
+            if is_ready && self.offer(key, lane, &mut try_take) {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Who decides when a job runs.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`message`] | events in, effects out |
+//! | [`core`] | the state machine: `handle(event, now) → effects`, pure |
+//! | [`node`], [`table`], [`ready`], [`graph`] | its parts: a job, jobs by key, queues and permits, questions about the graph |
+//! | [`run`] | the inbox, the lock, carrying out effects, the dispatcher thread |
+//! | [`wait`] | threads that wait |
+//! | [`shutdown`] | the end |
+//! | [`invariants`], [`simulation`] | what must always hold, and a million random steps of it |
+
+mod core;
+mod graph;
+#[cfg(test)]
+mod invariants;
+mod message;
+mod node;
+mod ready;
+mod run;
+mod shutdown;
+mod table;
+mod wait;
+
+pub(crate) use core::{Core, Counts};
+pub(crate) use message::{Event, Refusal, Submission, Upstream};
+pub(crate) use ready::Limits;
+pub(crate) use run::{Backends, Dispatcher, Payload};

@@ -1,0 +1,43 @@
+//! The end of an engine: every job finished, every thread joined, every process reaped.
+
+use super::message::Event;
+use super::run::Dispatcher;
+use crate::backend::Here;
+use crate::job::CancelReason;
+
+impl Dispatcher {
+    /// Finishes (`drain`) or cancels what is there, then ends every thread and process.
+    ///
+    /// Called by a thread of the engine itself (a job dropped the last `Engine`), it hands over
+    /// to a thread of its own, for no thread can wait for its own end.
+    pub(crate) fn shutdown(self: std::sync::Arc<Self>, drain: bool) {
+        self.tell(Event::Close);
+        if Here::of(self.engine).is_some() {
+            if !drain {
+                self.tell(Event::CancelAll { reason: CancelReason::Shutdown });
+            }
+            let spawned = std::thread::Builder::new()
+                .name("executor-shutdown".into())
+                .spawn(move || self.finish(drain));
+            if let Err(error) = spawned {
+                log::error!(
+                    target: "executor_engine::engine",
+                    "no thread to shut the engine down: {error}; its threads stay"
+                );
+            }
+            return;
+        }
+        self.finish(drain);
+    }
+
+    fn finish(&self, drain: bool) {
+        // A drain ends early if what is left can never run.
+        if !drain || self.wait_all(None).is_err() {
+            self.tell(Event::CancelAll { reason: CancelReason::Shutdown });
+        }
+        if let Err(error) = self.wait_all(None) {
+            log::error!(target: "executor_engine::engine", "jobs remain after the end: {error}");
+        }
+        self.stop();
+    }
+}

@@ -1,0 +1,320 @@
+//! [`EngineBuilder`]: every setting of an engine.
+
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::front::Engine;
+use crate::backend::{
+    BlockingBackend, EngineId, LocalBackend, ProcessBackend, ProcessSettings, ThreadBackend,
+    ThreadSettings,
+};
+use crate::dispatcher::{Backends, Core, Dispatcher, Limits};
+use crate::error::{Error, Kind, Result};
+use crate::forkserver;
+use crate::job::{KindId, install_hook};
+
+/// How many jobs are handed to a pool beyond those that it executes, so that it need not wait
+/// for the dispatcher between two jobs.
+const WINDOW: usize = 1024;
+/// The same for process jobs, per worker.
+const WINDOW_PER_WORKER: usize = 64;
+
+/// The settings of an engine, each with a default that suits most programs.
+///
+/// ```
+/// use executor_engine::prelude::*;
+///
+/// let engine = Engine::builder()
+///     .max_thread_jobs(2)
+///     .max_process_jobs(1)
+///     .build()?;
+/// assert_eq!(engine.submit(ThreadJob::new(|| 1, ()))?.result()?, 1);
+/// # Ok::<(), executor_engine::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct EngineBuilder {
+    max_jobs: Option<usize>,
+    max_thread_jobs: usize,
+    max_blocking_jobs: usize,
+    max_process_jobs: usize,
+    max_jobs_per_worker: Option<u32>,
+    max_message_bytes: usize,
+    thread_stack_bytes: usize,
+    kill_grace: Duration,
+    keep_finished: usize,
+    worker_exe: Option<PathBuf>,
+}
+
+impl Default for EngineBuilder {
+    fn default() -> Self {
+        let cpus = std::thread::available_parallelism().map_or(1, NonZero::get);
+        Self {
+            max_jobs: None,
+            max_thread_jobs: cpus,
+            max_blocking_jobs: 256,
+            max_process_jobs: cpus,
+            max_jobs_per_worker: None,
+            max_message_bytes: 1 << 30,
+            thread_stack_bytes: 8 << 20,
+            kill_grace: Duration::from_secs(5),
+            keep_finished: 100_000,
+            worker_exe: None,
+        }
+    }
+}
+
+impl EngineBuilder {
+    /// How many jobs of all kinds together may be in execution at once. Default: no limit but
+    /// those of the kinds.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// let engine = Engine::builder().max_jobs(10).build()?;
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn max_jobs(mut self, jobs: usize) -> Self {
+        self.max_jobs = Some(jobs);
+        self
+    }
+
+    /// How many thread jobs may run at once: the number of threads of the engine's rayon pool.
+    /// Default: the number of CPUs that the process may use.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// let engine = Engine::builder().max_thread_jobs(4).build()?;
+    /// let threads = engine.submit(ThreadJob::new(rayon::current_num_threads, ()))?;
+    /// assert_eq!(threads.result()?, 4);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn max_thread_jobs(mut self, jobs: usize) -> Self {
+        self.max_thread_jobs = jobs;
+        self
+    }
+
+    /// How many [blocking](crate::Job::blocking) thread jobs may run at once, each on a thread of
+    /// its own. Default: 256.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// let engine = Engine::builder().max_blocking_jobs(16).build()?;
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn max_blocking_jobs(mut self, jobs: usize) -> Self {
+        self.max_blocking_jobs = jobs;
+        self
+    }
+
+    /// How many process jobs may run at once: the number of worker processes. Default: the
+    /// number of CPUs that the process may use.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// let engine = Engine::builder().max_process_jobs(1).build()?;
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn max_process_jobs(mut self, jobs: usize) -> Self {
+        self.max_process_jobs = jobs;
+        self
+    }
+
+    /// After how many jobs a worker process is replaced by a new one: for tasks that leak.
+    /// Default: never.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// #[task]
+    /// fn pid() -> u32 { std::process::id() }
+    ///
+    /// let engine = Engine::builder().max_process_jobs(1).max_jobs_per_worker(1).build()?;
+    /// let first = engine.submit(ProcessJob::new(pid, ()))?.result()?;
+    /// let second = engine.submit(ProcessJob::new(pid, ()))?.result()?;
+    /// assert_ne!(first, second);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn max_jobs_per_worker(mut self, jobs: u32) -> Self {
+        self.max_jobs_per_worker = Some(jobs);
+        self
+    }
+
+    /// The largest encoded arguments or result, in bytes, that go to or come from a worker
+    /// process. A job beyond it fails. Default: 1 GiB.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// #[task]
+    /// fn zeros(n: usize) -> Vec<u8> { vec![0; n] }
+    ///
+    /// let engine = Engine::builder().max_message_bytes(1 << 16).build()?;
+    /// let job = engine.submit(ProcessJob::new(zeros, (1 << 20,)))?;
+    /// assert!(job.result().is_err());
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn max_message_bytes(mut self, bytes: usize) -> Self {
+        self.max_message_bytes = bytes;
+        self
+    }
+
+    /// The stack of each thread that runs jobs, in bytes. Default: 8 MiB, as a program's main
+    /// thread has; memory is used only as far as a stack grows.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// let engine = Engine::builder().thread_stack_bytes(64 << 20).build()?;
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn thread_stack_bytes(mut self, bytes: usize) -> Self {
+        self.thread_stack_bytes = bytes;
+        self
+    }
+
+    /// How long a cancelled process job has between SIGTERM and SIGKILL. Default: 5 seconds.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// use std::time::Duration;
+    /// let engine = Engine::builder().kill_grace(Duration::from_millis(200)).build()?;
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn kill_grace(mut self, grace: Duration) -> Self {
+        self.kill_grace = grace;
+        self
+    }
+
+    /// How many finished jobs [`Engine::jobs`] still knows; beyond it the oldest are forgotten,
+    /// so that an engine that runs for months does not grow. Handles keep their results
+    /// whatever this is. Default: 100,000.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// let engine = Engine::builder().keep_finished(1).build()?;
+    /// for i in 0..3 {
+    ///     engine.submit(LocalJob::new(move || i, ()))?;
+    /// }
+    /// engine.wait()?;
+    /// assert_eq!(engine.jobs().len(), 1);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn keep_finished(mut self, jobs: usize) -> Self {
+        self.keep_finished = jobs;
+        self
+    }
+
+    /// The program that serves worker processes. Default: this program itself, by
+    /// `/proc/self/exe`, so that even a program whose file was replaced gets workers of its own
+    /// build.
+    ///
+    /// Needed where this program's code is not in its executable (a plugin, an extension
+    /// module). The other program must link the same tasks from the same sources, which is
+    /// checked, and, where it cannot run code before `main`, call [`init`](crate::init) first
+    /// thing in `main`.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// #[task]
+    /// fn one() -> u8 { 1 }
+    ///
+    /// let engine = Engine::builder().worker_exe("/bin/false").build()?;
+    /// let error = engine.submit(ProcessJob::new(one, ()))?.result().unwrap_err();
+    /// assert!(error.is_no_worker());
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn worker_exe(mut self, program: impl Into<PathBuf>) -> Self {
+        self.worker_exe = Some(program.into());
+        self
+    }
+
+    /// Makes the engine. Threads and processes start with the first job that needs them, but
+    /// for the dispatcher's thread.
+    ///
+    /// # Errors
+    /// A setting of zero where that means that nothing could ever run; a fork server whose
+    /// `main` was reached (see [`init`](crate::init)); a thread that the system refuses.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// let engine = Engine::builder().build()?;
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn build(self) -> Result<Engine> {
+        self.check()?;
+        if forkserver::token_present() {
+            return Err(Kind::NotIntercepted.into());
+        }
+        install_hook();
+        let engine = EngineId::next();
+        let core = Core::new(self.limits(), self.keep_finished);
+        let dispatcher = Dispatcher::start(engine, core, |reports| -> Backends {
+            let threads = ThreadSettings {
+                threads: self.max_thread_jobs,
+                stack_size: self.thread_stack_bytes,
+            };
+            let processes = ProcessSettings {
+                limit: self.max_process_jobs,
+                max_jobs_per_worker: self.max_jobs_per_worker,
+                max_frame_bytes: self.max_message_bytes,
+                kill_grace: self.kill_grace,
+                worker_exe: self.worker_exe,
+            };
+            [
+                Box::new(LocalBackend::new(engine, self.thread_stack_bytes, reports.clone())),
+                Box::new(ThreadBackend::new(engine, threads, reports.clone())),
+                Box::new(BlockingBackend::new(
+                    engine,
+                    self.max_blocking_jobs,
+                    self.thread_stack_bytes,
+                    reports.clone(),
+                )),
+                Box::new(ProcessBackend::new(processes, reports)),
+            ]
+        })
+        .map_err(|error| Error::io("the dispatcher's thread could not be started", error))?;
+        Ok(Engine::new_with(dispatcher))
+    }
+
+    fn limits(&self) -> Limits {
+        let mut per_kind = [0; KindId::COUNT];
+        per_kind[KindId::Local as usize] = 1;
+        per_kind[KindId::Thread as usize] = self.max_thread_jobs;
+        per_kind[KindId::Blocking as usize] = self.max_blocking_jobs;
+        per_kind[KindId::Process as usize] = self.max_process_jobs;
+        let mut window = [0; KindId::COUNT];
+        window[KindId::Local as usize] = WINDOW;
+        window[KindId::Thread as usize] = WINDOW;
+        window[KindId::Process as usize] = self.max_process_jobs * WINDOW_PER_WORKER;
+        Limits { max_jobs: self.max_jobs, per_kind, window }
+    }
+
+    fn check(&self) -> Result<()> {
+        let settings = [
+            ("max_jobs", self.max_jobs.unwrap_or(1), "no job could ever run"),
+            ("max_thread_jobs", self.max_thread_jobs, "no thread job could ever run"),
+            ("max_blocking_jobs", self.max_blocking_jobs, "no blocking job could ever run"),
+            ("max_process_jobs", self.max_process_jobs, "no process job could ever run"),
+            (
+                "max_jobs_per_worker",
+                self.max_jobs_per_worker.unwrap_or(1) as usize,
+                "no worker could ever serve",
+            ),
+            ("max_message_bytes", self.max_message_bytes, "no message could ever pass"),
+            ("thread_stack_bytes", self.thread_stack_bytes, "no function could ever be called"),
+        ];
+        match settings.into_iter().find(|&(_, value, _)| value == 0) {
+            None => Ok(()),
+            Some((name, _, so)) => {
+                Err(Kind::InvalidSetting(format!("{name} is 0, so {so}: give at least 1")).into())
+            }
+        }
+    }
+}

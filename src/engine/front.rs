@@ -1,0 +1,385 @@
+//! [`Engine`]: submit, wait, look, shut down.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::builder::EngineBuilder;
+use super::jobs::Jobs;
+use crate::clock;
+use crate::dispatcher::{Dispatcher, Payload, Refusal, Submission, Upstream};
+use crate::error::{Error, Kind, Result};
+use crate::id::JobId;
+use crate::job::{AnyJob, Job, JobHandle, Status};
+use crate::task;
+
+/// A job engine: a dispatcher, a serial lane, a rayon pool, worker processes.
+///
+/// Clones share one engine. When the last one is dropped, the engine is shut down: unfinished
+/// jobs are cancelled, every thread is joined and every process reaped.
+///
+/// ```
+/// use executor_engine::prelude::*;
+///
+/// let engine = Engine::new()?;
+/// let a = engine.submit(LocalJob::new(|| 3_i64, ()))?;
+/// let b = engine.submit(ThreadJob::new(|x: i64, y: i64| x * y, (&a, 4)))?;
+/// engine.wait()?;
+/// assert_eq!(b.result()?, 12);
+/// # Ok::<(), executor_engine::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Engine {
+    owner: Arc<Owner>,
+}
+
+/// What all clones of an [`Engine`] share; its drop is the engine's end.
+struct Owner {
+    dispatcher: Arc<Dispatcher>,
+    /// Held while the engine is shut down; true afterwards.
+    ended: parking_lot::Mutex<bool>,
+}
+
+impl Owner {
+    fn shutdown(&self, how: Shutdown) {
+        let mut ended = self.ended.lock();
+        if !*ended {
+            *ended = true;
+            Arc::clone(&self.dispatcher).shutdown(how == Shutdown::Drain);
+        }
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.shutdown(Shutdown::Cancel);
+    }
+}
+
+/// What [`Engine::shutdown`] does with unfinished jobs.
+///
+/// ```
+/// use executor_engine::prelude::*;
+///
+/// let engine = Engine::new()?;
+/// let job = engine.submit(ThreadJob::new(|| 1, ()))?;
+/// engine.shutdown(Shutdown::Drain);
+/// assert_eq!(job.status(), Status::Done);
+/// # Ok::<(), executor_engine::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shutdown {
+    /// Finish them. Those that can never start are cancelled.
+    Drain,
+    /// Cancel them: pending jobs at once, process jobs by ending their workers; functions that
+    /// run on threads are waited for.
+    Cancel,
+}
+
+/// Numbers of an engine at one moment.
+///
+/// ```
+/// use executor_engine::prelude::*;
+///
+/// let engine = Engine::new()?;
+/// engine.submit(ThreadJob::new(|| (), ()))?;
+/// engine.wait()?;
+/// let stats = engine.stats();
+/// assert_eq!((stats.unfinished, stats.done), (0, 1));
+/// # Ok::<(), executor_engine::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Jobs submitted and not finished.
+    pub unfinished: usize,
+    /// Of these, jobs that run or are next in line at a pool.
+    pub dispatched: usize,
+    /// Jobs that ended with a result, since the engine was made.
+    pub done: u64,
+    /// Jobs that failed, since the engine was made.
+    pub failed: u64,
+    /// Jobs that were cancelled, since the engine was made.
+    pub cancelled: u64,
+}
+
+impl Engine {
+    pub(super) fn new_with(dispatcher: Arc<Dispatcher>) -> Self {
+        Self { owner: Arc::new(Owner { dispatcher, ended: parking_lot::Mutex::new(false) }) }
+    }
+
+    pub(super) fn dispatcher(&self) -> &Dispatcher {
+        &self.owner.dispatcher
+    }
+
+    /// An engine with default settings.
+    ///
+    /// # Errors
+    /// As [`EngineBuilder::build`].
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// let engine = Engine::new()?;
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn new() -> Result<Self> {
+        Self::builder().build()
+    }
+
+    /// The settings of an engine to be.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// let engine = Engine::builder().max_jobs(4).build()?;
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn builder() -> EngineBuilder {
+        EngineBuilder::default()
+    }
+
+    /// Submits a job. It starts as soon as the jobs that it depends on are done, which may be
+    /// submitted later, and its kind has room.
+    ///
+    /// # Errors
+    /// The engine was shut down; a job that it depends on belongs to another engine; it would
+    /// wait for itself; its task is not in the registry, or twice.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// let engine = Engine::new()?;
+    /// let handle = engine.submit(ThreadJob::new(|| 6 * 7, ()))?;
+    /// assert_eq!(handle.result()?, 42);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn submit<K, T: 'static>(&self, job: Job<K, T>) -> Result<JobHandle<T>> {
+        let now = clock::now();
+        let submission = self.admit(&job.job.clone().into_any_job(), now)?;
+        if let Some(meta) = job.meta {
+            job.job.head().set_meta(meta);
+        }
+        match self.dispatcher().submit(now, [submission]) {
+            Ok(()) => Ok(JobHandle::new(job.job)),
+            Err((_, refusal)) => {
+                job.job.head().unsubmit();
+                Err(refused(refusal))
+            }
+        }
+    }
+
+    /// Submits many jobs in one go, which is cheaper than one by one.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit), for the first job at fault; none of the jobs runs then
+    /// (those that were accepted before it are cancelled).
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// let engine = Engine::new()?;
+    /// let handles = engine.submit_all((0..100).map(|i| ThreadJob::new(|x: u64| x * x, (i,))))?;
+    /// let squares: Result<Vec<u64>, JobError> = handles.iter().map(JobHandle::result).collect();
+    /// assert_eq!(squares?.iter().sum::<u64>(), 328_350);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn submit_all<K, T: 'static>(
+        &self,
+        jobs: impl IntoIterator<Item = Job<K, T>>,
+    ) -> Result<Vec<JobHandle<T>>> {
+        let now = clock::now();
+        let jobs = jobs.into_iter();
+        let mut handles = Vec::with_capacity(jobs.size_hint().0);
+        let mut submissions = Vec::with_capacity(jobs.size_hint().0);
+        for job in jobs {
+            match self.admit(&job.job.clone().into_any_job(), now) {
+                Ok(submission) => submissions.push(submission),
+                Err(error) => {
+                    take_back(&handles, 0);
+                    return Err(error);
+                }
+            }
+            if let Some(meta) = job.meta {
+                job.job.head().set_meta(meta);
+            }
+            handles.push(JobHandle::new(job.job));
+        }
+        match self.dispatcher().submit(now, submissions) {
+            Ok(()) => Ok(handles),
+            Err((accepted, refusal)) => {
+                handles[..accepted].iter().for_each(JobHandle::cancel);
+                take_back(&handles, accepted);
+                Err(refused(refusal))
+            }
+        }
+    }
+
+    /// Checks a job and makes it this engine's.
+    fn admit(&self, job: &Payload, now: u64) -> Result<Submission<Payload>> {
+        let head = job.head();
+        let link = self.dispatcher().as_link();
+        if !head.tie(&link).ptr_eq(&link) {
+            return Err(Kind::OtherEngine(head.id).into());
+        }
+        if let Some(definition) = job.task() {
+            task::find(definition.name())?;
+        }
+        let mut upstream = Vec::new();
+        let mut foreign = None;
+        job.visit_upstream(&mut |up| {
+            let head = up.head();
+            if !head.tie(&link).ptr_eq(&link) {
+                foreign = foreign.or(Some(head.id));
+            }
+            let ended = match head.status() {
+                Status::Done => Some(true),
+                Status::Failed | Status::Cancelled => Some(false),
+                Status::Created | Status::Pending | Status::Running => None,
+            };
+            upstream.push(Upstream { key: head.key(), ended });
+        });
+        if let Some(id) = foreign {
+            return Err(Kind::OtherEngine(id).into());
+        }
+        let submitted = head.submit(now);
+        debug_assert!(submitted, "submitting takes the job, so it happens once");
+        Ok(Submission { key: head.key(), kind: head.kind(), upstream, payload: Arc::clone(job) })
+    }
+
+    /// Blocks until every job is finished, in whatever way.
+    ///
+    /// # Errors
+    /// [Stalled](Error::is_stalled), naming each job and what it waits for, if nothing runs and
+    /// nothing can ever become ready; called from inside one of the engine's jobs.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// let engine = Engine::new()?;
+    /// let handle = engine.submit(ThreadJob::new(|| 1, ()))?;
+    /// engine.wait()?;
+    /// assert_eq!(handle.status(), Status::Done);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn wait(&self) -> Result<()> {
+        self.dispatcher().wait_all(None).map(drop)
+    }
+
+    /// Blocks until every job is finished (`true`) or the time is up (`false`).
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// use std::time::Duration;
+    /// let engine = Engine::new()?;
+    /// engine.submit(ThreadJob::new(|| 1, ()))?;
+    /// assert!(engine.wait_timeout(Duration::from_secs(60))?);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn wait_timeout(&self, timeout: Duration) -> Result<bool> {
+        // A timeout beyond what the clock can count is no timeout.
+        self.dispatcher().wait_all(Instant::now().checked_add(timeout))
+    }
+
+    /// Blocks until that job is finished; the same as [`JobHandle::wait`], by id.
+    ///
+    /// # Errors
+    /// The engine has no such job; as [`JobHandle::wait`].
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// let engine = Engine::new()?;
+    /// let handle = engine.submit(ThreadJob::new(|| 1, ()))?;
+    /// engine.wait_job(handle.id())?;
+    /// assert_eq!(handle.status(), Status::Done);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn wait_job(&self, id: JobId) -> Result<()> {
+        let job = self.find(id).ok_or(Kind::UnknownJob(id))?;
+        if job.head().status().is_finished() {
+            return Ok(());
+        }
+        match job.head().link() {
+            Some(link) => link.wait_job(&job, None).map(drop),
+            None => Err(Kind::ShutDown.into()),
+        }
+    }
+
+    pub(super) fn find(&self, id: JobId) -> Option<Payload> {
+        let key = id.count_here()?;
+        self.dispatcher().ask(|core| core.get(key).cloned())
+    }
+
+    /// The engine's jobs: look at them, count them, remove finished ones.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// let engine = Engine::new()?;
+    /// let handle = engine.submit(ThreadJob::new(|| 1, ()).name("one"))?;
+    /// engine.wait()?;
+    /// assert_eq!(engine.jobs().get(handle.id()).unwrap().name(), Some("one"));
+    /// assert_eq!(engine.jobs().count(Status::Done), 1);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn jobs(&self) -> Jobs<'_> {
+        Jobs::new(self)
+    }
+
+    /// Numbers of the engine, at next to no cost.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// let engine = Engine::new()?;
+    /// assert_eq!(engine.stats().unfinished, 0);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let counts = self.dispatcher().ask(|core| core.counts());
+        Stats {
+            unfinished: counts.unfinished,
+            dispatched: counts.out,
+            done: counts.done,
+            failed: counts.failed,
+            cancelled: counts.cancelled,
+        }
+    }
+
+    /// Shuts the engine down: it takes no more jobs, finishes or cancels what it has, joins its
+    /// threads and reaps its processes. Further calls, and the drop, do nothing more.
+    ///
+    /// From inside one of the engine's own jobs it returns at once, and the rest happens when
+    /// that job has returned.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// let engine = Engine::new()?;
+    /// engine.shutdown(Shutdown::Cancel);
+    /// assert!(engine.submit(ThreadJob::new(|| 1, ())).unwrap_err().is_shut_down());
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn shutdown(&self, how: Shutdown) {
+        self.owner.shutdown(how);
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
+/// Marks jobs as not submitted again, from `from` on.
+fn take_back<T>(handles: &[JobHandle<T>], from: usize) {
+    for handle in &handles[from..] {
+        handle.job().head().unsubmit();
+    }
+}
+
+fn refused(refusal: Refusal) -> Error {
+    match refusal {
+        Refusal::Closed => Kind::ShutDown.into(),
+        Refusal::Cycle(keys) => {
+            Kind::Cycle(keys.into_iter().map(JobId::from_count).collect()).into()
+        }
+    }
+}

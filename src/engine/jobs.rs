@@ -1,0 +1,169 @@
+//! [`Jobs`]: a view of the engine's jobs.
+
+use super::front::Engine;
+use crate::dispatcher::Payload;
+use crate::error::{Kind, Result};
+use crate::id::JobId;
+use crate::job::{AnyJob, JobInfo, Status, drop_quietly};
+
+/// The jobs that an engine knows: all unfinished ones, and as many finished ones as
+/// [`keep_finished`](crate::EngineBuilder::keep_finished) says.
+///
+/// ```
+/// use executor_engine::prelude::*;
+///
+/// let engine = Engine::new()?;
+/// engine.submit(ThreadJob::new(|| 1, ()))?;
+/// engine.submit(ThreadJob::try_new(|| Err::<(), _>("no"), ()))?;
+/// engine.wait()?;
+/// let jobs = engine.jobs();
+/// assert_eq!(jobs.len(), 2);
+/// assert_eq!(jobs.with_status(Status::Failed)[0].error().unwrap().message(), "no");
+/// jobs.clear_finished();
+/// assert!(jobs.is_empty());
+/// # Ok::<(), executor_engine::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Jobs<'a> {
+    engine: &'a Engine,
+}
+
+impl<'a> Jobs<'a> {
+    pub(super) fn new(engine: &'a Engine) -> Self {
+        Self { engine }
+    }
+
+    /// The job of that id.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// let handle = engine.submit(ThreadJob::new(|| 1, ()))?;
+    /// assert_eq!(engine.jobs().get(handle.id()).unwrap().id(), handle.id());
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn get(&self, id: JobId) -> Option<JobInfo> {
+        self.engine.find(id).map(|job| JobInfo::of(&*job))
+    }
+
+    /// All jobs as they stand now, in the order in which they were made.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// engine.submit_all((0..3).map(|i| LocalJob::new(move || i, ())))?;
+    /// let ids: Vec<JobId> = engine.jobs().iter().map(|job| job.id()).collect();
+    /// assert!(ids.is_sorted());
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn iter(&self) -> impl Iterator<Item = JobInfo> + use<> {
+        self.snapshot(|_| true).into_iter().map(|job| JobInfo::of(&*job))
+    }
+
+    /// The jobs with that status.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// engine.submit(ThreadJob::new(|| 1, ()))?;
+    /// engine.wait()?;
+    /// assert_eq!(engine.jobs().with_status(Status::Done).len(), 1);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_status(&self, status: Status) -> Vec<JobInfo> {
+        let jobs = self.snapshot(|job| job.head().status() == status);
+        jobs.iter().map(|job| JobInfo::of(&**job)).collect()
+    }
+
+    /// How many jobs have that status; takes time in proportion to all jobs.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// assert_eq!(engine.jobs().count(Status::Running), 0);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn count(&self, status: Status) -> usize {
+        let dispatcher = self.engine.dispatcher();
+        dispatcher.ask(|core| core.iter().filter(|job| job.head().status() == status).count())
+    }
+
+    /// How many jobs the engine knows.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// engine.submit(ThreadJob::new(|| 1, ()))?;
+    /// assert_eq!(engine.jobs().len(), 1);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.engine.dispatcher().ask(|core| core.len())
+    }
+
+    /// Whether the engine knows no job.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// assert!(engine.jobs().is_empty());
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Forgets a finished job. Handles keep its result.
+    ///
+    /// # Errors
+    /// The engine has no such job, or it is not finished.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// let handle = engine.submit(ThreadJob::new(|| 1, ()))?;
+    /// engine.wait()?;
+    /// engine.jobs().remove(handle.id())?;
+    /// assert!(engine.jobs().get(handle.id()).is_none());
+    /// assert_eq!(handle.result()?, 1);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn remove(&self, id: JobId) -> Result<()> {
+        let key = id.count_here().ok_or(Kind::UnknownJob(id))?;
+        match self.engine.dispatcher().ask(|core| core.remove(key)) {
+            Ok(job) => {
+                drop_quietly(job);
+                Ok(())
+            }
+            Err(true) => Err(Kind::NotFinished(id).into()),
+            Err(false) => Err(Kind::UnknownJob(id).into()),
+        }
+    }
+
+    /// Forgets all finished jobs, and says how many these were.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// engine.submit(ThreadJob::new(|| 1, ()))?;
+    /// engine.wait()?;
+    /// assert_eq!(engine.jobs().clear_finished(), 1);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn clear_finished(&self) -> usize {
+        let jobs = self.engine.dispatcher().ask(|core| core.remove_finished());
+        let count = jobs.len();
+        jobs.into_iter().for_each(drop_quietly);
+        count
+    }
+
+    fn snapshot(&self, wanted: impl Fn(&Payload) -> bool) -> Vec<Payload> {
+        let dispatcher = self.engine.dispatcher();
+        dispatcher.ask(|core| core.iter().filter(|job| wanted(job)).cloned().collect())
+    }
+}

@@ -1,0 +1,9 @@
+//! The front door: it checks what comes in, sends it on, and decides nothing.
+
+mod builder;
+mod front;
+mod jobs;
+
+pub use builder::EngineBuilder;
+pub use front::{Engine, Shutdown, Stats};
+pub use jobs::Jobs;
