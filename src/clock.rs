@@ -1,24 +1,22 @@
-//! Times of jobs: nanoseconds since the process's first engine or job, and back to the wall.
+//! Times of jobs: the monotonic clock in nanoseconds, and back to the wall.
 
 use std::sync::OnceLock;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
-struct Epoch {
-    instant: Instant,
-    wall: SystemTime,
-}
+use nix::time::{ClockId, clock_gettime};
 
-fn epoch() -> &'static Epoch {
-    static EPOCH: OnceLock<Epoch> = OnceLock::new();
-    EPOCH.get_or_init(|| Epoch { instant: Instant::now(), wall: SystemTime::now() })
-}
-
-/// Nanoseconds since the epoch, monotonic; never 0, which stands for "not yet".
+/// The monotonic clock in nanoseconds; never 0, which stands for "not yet".
 pub(crate) fn now() -> u64 {
-    u64::try_from(epoch().instant.elapsed().as_nanos()).map_or(u64::MAX, |nanos| nanos.max(1))
+    // This clock cannot fail on Linux; its epoch is the machine's start.
+    let time =
+        clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, |time| Duration::from(time));
+    (time.as_secs() * 1_000_000_000 + u64::from(time.subsec_nanos())).max(1)
 }
 
-/// The wall-clock time of a moment.
-pub(crate) fn wall(since_epoch: Duration) -> SystemTime {
-    epoch().wall + since_epoch
+/// The wall-clock time of a moment, by the difference of the two clocks when it was first asked
+/// for.
+pub(crate) fn wall(monotonic: Duration) -> SystemTime {
+    static START: OnceLock<SystemTime> = OnceLock::new();
+    let start = START.get_or_init(|| SystemTime::now() - Duration::from_nanos(now()));
+    *start + monotonic
 }

@@ -9,8 +9,9 @@ use std::time::Duration;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use parking_lot::Mutex;
 
-use super::{Backend, EngineId, Here, Reports, Run, execute};
-use crate::job::KindId;
+use super::{Backend, Here, Reports, Run, execute};
+use crate::clock;
+use crate::job::{EngineId, KindId};
 
 /// How long an idle thread stays.
 const KEEP_IDLE: Duration = Duration::from_secs(10);
@@ -125,7 +126,7 @@ fn serve(queue: &Receiver<Run>, idle: &AtomicUsize, reports: &Weak<dyn Reports>)
                 if run.claim()
                     && let Some(reports) = reports.upgrade()
                 {
-                    execute(&*run.job, &*reports);
+                    execute(&*run.job, &*reports, clock::now());
                 }
                 idle.fetch_add(1, Ordering::SeqCst);
             }
@@ -136,7 +137,7 @@ fn serve(queue: &Receiver<Run>, idle: &AtomicUsize, reports: &Weak<dyn Reports>)
                 if run.claim()
                     && let Some(reports) = reports.upgrade()
                 {
-                    execute(&*run.job, &*reports);
+                    execute(&*run.job, &*reports, clock::now());
                 }
                 idle.fetch_add(1, Ordering::SeqCst);
             }

@@ -4,12 +4,14 @@ use super::{Here, Reports};
 use crate::clock;
 use crate::job::AnyJob;
 
-/// Runs a job that the caller has claimed, and reports it.
-pub(crate) fn execute(job: &dyn AnyJob, reports: &dyn Reports) {
+/// Runs a job that the caller has claimed, and reports it. Takes the time and gives the time
+/// when the job's function had returned: for a pump, that is when the next job starts.
+pub(crate) fn execute(job: &dyn AnyJob, reports: &dyn Reports, now: u64) -> u64 {
     let head = job.head();
     let key = head.key();
-    head.start(clock::now());
+    head.start(now);
     let ok = Here::running(key, || job.run_here());
-    reports.post_finished(key, ok);
-    reports.drive();
+    let then = clock::now();
+    reports.finished(key, ok, then);
+    then
 }

@@ -1,20 +1,8 @@
 //! Which engine this thread belongs to, and which job it runs.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::job::KindId;
-
-/// Tells engines apart within the process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct EngineId(u64);
-
-impl EngineId {
-    pub(crate) fn next() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        Self(NEXT.fetch_add(1, Ordering::Relaxed))
-    }
-}
+use crate::job::{EngineId, KindId};
 
 /// What a thread of an engine is.
 #[derive(Clone, Copy, Debug)]

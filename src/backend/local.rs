@@ -6,8 +6,9 @@ use std::thread::JoinHandle;
 use crossbeam::channel::{Receiver, Sender, unbounded};
 use parking_lot::Mutex;
 
-use super::{Backend, EngineId, Here, Reports, Run, execute};
-use crate::job::KindId;
+use super::{Backend, Here, Reports, Run, execute};
+use crate::clock;
+use crate::job::{EngineId, KindId};
 
 /// The serial lane. Its thread starts with the first job.
 pub(crate) struct LocalBackend {
@@ -93,7 +94,7 @@ fn serve(queue: &Receiver<Run>, reports: &Weak<dyn Reports>) {
         if run.claim()
             && let Some(reports) = reports.upgrade()
         {
-            execute(&*run.job, &*reports);
+            execute(&*run.job, &*reports, clock::now());
         }
     }
 }

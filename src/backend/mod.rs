@@ -18,7 +18,7 @@ mod thread;
 
 pub(crate) use blocking::BlockingBackend;
 pub(crate) use execute::execute;
-pub(crate) use here::{EngineId, Here};
+pub(crate) use here::Here;
 pub(crate) use local::LocalBackend;
 pub(crate) use process::{ProcessBackend, ProcessSettings};
 pub(crate) use thread::{ThreadBackend, ThreadSettings};
@@ -42,6 +42,10 @@ pub(crate) trait Reports: Send + Sync {
     /// The run of this job has ended: its result (`ok`) or error is stored in the job. Only
     /// puts the news into the dispatcher's inbox.
     fn post_finished(&self, key: u64, ok: bool);
+
+    /// As [`post_finished`](Self::post_finished) and then [`drive`](Self::drive), for a run
+    /// that ended at that time.
+    fn finished(&self, key: u64, ok: bool, at: u64);
 
     /// Lets the dispatcher act on its inbox: on this thread if no other is at it. Call it after
     /// posting, with no lock held.

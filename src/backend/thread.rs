@@ -9,19 +9,25 @@
 //! picks up other tasks of the pool, perhaps a pump. Such a nested pump runs one job and makes
 //! way, so that the waiting job goes on soon: rayon's own behaviour for spawned closures.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
 use crossbeam::queue::SegQueue;
+use crossbeam::utils::CachePadded;
 use parking_lot::Mutex;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use super::{Backend, EngineId, Here, Reports, Run, execute};
-use crate::job::KindId;
+use super::{Backend, Here, Reports, Run, execute};
+use crate::clock;
+use crate::job::{EngineId, KindId};
 
-/// After this many jobs a pump gives rayon's own tasks a turn.
+/// How many rounds a pump with nothing to do looks for more before it ends.
+const LINGER: u32 = 24;
+/// After how many jobs a pump gives rayon's own tasks a turn.
 const YIELD_EVERY: u32 = 64;
+/// How many of these rounds it spins; in the others it yields.
+const SPIN: u32 = 6;
 
 /// How the pool is made.
 #[derive(Clone, Copy, Debug)]
@@ -48,14 +54,39 @@ struct Shared {
     threads: usize,
     reports: Weak<dyn Reports>,
     queue: SegQueue<Run>,
-    /// Runs in the queue; raised before one is pushed.
-    queued: AtomicUsize,
-    /// Pumps alive.
-    pumps: AtomicUsize,
-    /// Pumps alive that will look into the queue before they do anything else.
-    hungry: AtomicUsize,
+    /// See [`Tally`].
+    tally: CachePadded<AtomicU64>,
     /// `None` before the first job and after the shutdown.
     pool: parking_lot::RwLock<Option<ThreadPool>>,
+}
+
+/// Three counts in one word, so that each step of a job is one atomic operation on one cache
+/// line: runs in the queue (raised before the push), pumps that will look into the queue before
+/// they do anything else (*hungry*), and pumps alive.
+#[derive(Clone, Copy)]
+struct Tally(u64);
+
+impl Tally {
+    const QUEUED: u64 = 1 << 32;
+    const HUNGRY: u64 = 1 << 16;
+    const PUMP: u64 = 1;
+
+    fn queued(self) -> u64 {
+        self.0 / Self::QUEUED
+    }
+
+    fn hungry(self) -> u64 {
+        self.0 % Self::QUEUED / Self::HUNGRY
+    }
+
+    fn pumps(self) -> u64 {
+        self.0 % Self::HUNGRY
+    }
+
+    /// Whether one more pump is wanted.
+    fn wants_pump(self, threads: usize) -> bool {
+        self.queued() > self.hungry() && self.pumps() < threads as u64
+    }
 }
 
 impl ThreadBackend {
@@ -69,9 +100,7 @@ impl ThreadBackend {
                 threads: settings.threads,
                 reports,
                 queue: SegQueue::new(),
-                queued: AtomicUsize::new(0),
-                pumps: AtomicUsize::new(0),
-                hungry: AtomicUsize::new(0),
+                tally: CachePadded::default(),
                 pool: parking_lot::RwLock::new(None),
             }),
             engine,
@@ -130,11 +159,14 @@ impl ThreadBackend {
 
 impl Backend for ThreadBackend {
     fn push(&self, run: Run) {
-        self.shared.queued.fetch_add(1, Ordering::SeqCst);
+        self.shared.add(Tally::QUEUED);
         self.shared.queue.push(run);
     }
 
     fn kick(&self) {
+        if !self.shared.tally().wants_pump(self.shared.threads) {
+            return;
+        }
         if self.shared.pool.read().is_none() {
             self.start();
         }
@@ -146,7 +178,7 @@ impl Backend for ThreadBackend {
     }
 
     fn has_waiting(&self) -> bool {
-        self.shared.queued.load(Ordering::SeqCst) > 0
+        self.shared.tally().queued() > 0
     }
 
     fn shutdown(&self) {
@@ -161,71 +193,105 @@ impl Backend for ThreadBackend {
 }
 
 impl Shared {
+    fn tally(&self) -> Tally {
+        Tally(self.tally.load(Ordering::SeqCst))
+    }
+
+    fn add(&self, counts: u64) {
+        self.tally.fetch_add(counts, Ordering::SeqCst);
+    }
+
+    fn subtract(&self, counts: u64) {
+        self.tally.fetch_sub(counts, Ordering::SeqCst);
+    }
+
     /// Sees to it that the queue has pumps enough.
     fn feed(self: &Arc<Self>) {
         loop {
-            let queued = self.queued.load(Ordering::SeqCst);
-            let pumps = self.pumps.load(Ordering::SeqCst);
-            if queued == 0 || pumps >= self.threads || self.hungry.load(Ordering::SeqCst) >= queued
-            {
+            let tally = self.tally();
+            if !tally.wants_pump(self.threads) {
                 return;
             }
+            let more = tally.0 + Tally::PUMP + Tally::HUNGRY;
             if self
-                .pumps
-                .compare_exchange(pumps, pumps + 1, Ordering::SeqCst, Ordering::SeqCst)
+                .tally
+                .compare_exchange(tally.0, more, Ordering::SeqCst, Ordering::SeqCst)
                 .is_err()
             {
                 continue;
             }
-            self.hungry.fetch_add(1, Ordering::SeqCst);
             let shared = Arc::clone(self);
             match &*self.pool.read() {
                 Some(pool) => pool.spawn(move || shared.pump()),
-                None => {
-                    self.hungry.fetch_sub(1, Ordering::SeqCst);
-                    self.pumps.fetch_sub(1, Ordering::SeqCst);
-                    return;
-                }
+                None => return self.subtract(Tally::PUMP + Tally::HUNGRY),
             }
         }
-    }
-
-    fn pop(&self) -> Option<Run> {
-        let run = self.queue.pop()?;
-        self.queued.fetch_sub(1, Ordering::SeqCst);
-        Some(run)
     }
 
     /// Runs jobs until the queue is empty. Comes counted as hungry.
     fn pump(self: &Arc<Self>) {
         let nested = Here::in_job();
-        let mut jobs = 0_u32;
-        while let Some(run) = self.pop() {
-            if run.claim()
-                && let Some(reports) = self.reports.upgrade()
-            {
-                self.hungry.fetch_sub(1, Ordering::SeqCst);
-                // The pump counts as hungry again before the news of this job makes the next
-                // one ready, so that a chain of jobs stays on one thread and wakes no other.
-                execute(&*run.job, &Hungry { shared: self, reports: &*reports });
+        if let Some(reports) = self.reports.upgrade() {
+            let reports = Hungry { shared: self, reports: &*reports };
+            let (mut idle, mut jobs) = (0, 0_u32);
+            // The end of the job before, if that was just now.
+            let mut now = None;
+            while idle < LINGER {
+                if let Some(run) = self.queue.pop() {
+                    idle = 0;
+                    if !run.claim() {
+                        self.subtract(Tally::QUEUED);
+                        continue;
+                    }
+                    self.subtract(Tally::QUEUED + Tally::HUNGRY);
+                    // The pump counts as hungry again before the news of this job makes the next
+                    // one ready, so that a chain of jobs stays on one thread and wakes no other.
+                    let start = now.unwrap_or_else(clock::now);
+                    now = Some(execute(&*run.job, &reports, start));
+                    jobs = jobs.wrapping_add(1);
+                    if jobs.is_multiple_of(YIELD_EVERY) && !nested {
+                        self.yield_to_rayon();
+                        now = None;
+                    }
+                } else {
+                    idle += 1;
+                    now = None;
+                    self.linger(idle);
+                }
                 if nested {
                     break;
                 }
             }
-            jobs = jobs.wrapping_add(1);
-            if jobs.is_multiple_of(YIELD_EVERY) {
-                rayon::yield_now();
-            }
         }
-        self.hungry.fetch_sub(1, Ordering::SeqCst);
-        self.pumps.fetch_sub(1, Ordering::SeqCst);
+        self.subtract(Tally::HUNGRY + Tally::PUMP);
         // A job pushed just now may have counted on this pump.
         self.feed();
     }
 
+    /// A pause of a pump with nothing to do: the next job is often near, and finding it here
+    /// saves it a wake. Rayon's own tasks get their turn, during which the pump is not hungry.
+    fn linger(&self, round: u32) {
+        if round < SPIN {
+            (0..1 << round).for_each(|_| std::hint::spin_loop());
+            return;
+        }
+        if !self.yield_to_rayon() {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Runs one of the pool's other tasks, if there is one, not counted as hungry meanwhile.
+    fn yield_to_rayon(&self) -> bool {
+        self.subtract(Tally::HUNGRY);
+        let ran = rayon::yield_now() == Some(rayon::Yield::Executed);
+        self.add(Tally::HUNGRY);
+        ran
+    }
+
     fn fail_queued(&self, error: &std::io::Error) {
         let Some(reports) = self.reports.upgrade() else { return };
-        while let Some(run) = self.pop() {
+        while let Some(run) = self.queue.pop() {
+            self.subtract(Tally::QUEUED);
             if run.claim() {
                 super::fail_unstarted(&*run.job, &*reports, "the thread pool", error);
             }
@@ -242,8 +308,13 @@ struct Hungry<'a> {
 
 impl Reports for Hungry<'_> {
     fn post_finished(&self, key: u64, ok: bool) {
-        self.shared.hungry.fetch_add(1, Ordering::SeqCst);
+        self.shared.add(Tally::HUNGRY);
         self.reports.post_finished(key, ok);
+    }
+
+    fn finished(&self, key: u64, ok: bool, at: u64) {
+        self.shared.add(Tally::HUNGRY);
+        self.reports.finished(key, ok, at);
     }
 
     fn drive(&self) {

@@ -76,6 +76,8 @@ impl<P: Clone> Core<P> {
     /// Takes in what happened at the time `now` and appends what is to be done.
     pub(crate) fn handle(&mut self, event: Event<P>, now: Nanos, effects: &mut Vec<Effect<P>>) {
         self.now = now;
+        // Before the event, so that what it publishes is in the table while that is carried out.
+        self.forget_oldest(effects);
         match event {
             Event::Submit(submission) => self.submit(submission, effects),
             Event::Finished { key, ok } => self.run_ended(key, ok, effects),
@@ -87,7 +89,6 @@ impl<P: Clone> Core<P> {
             Event::Close => self.closed = true,
         }
         self.start_ready(effects);
-        self.forget_oldest(effects);
     }
 
     fn submit(&mut self, submission: Submission<P>, effects: &mut Vec<Effect<P>>) {
@@ -261,10 +262,7 @@ impl<P: Clone> Core<P> {
             self.finished.push_back(key);
             self.finished_here += 1;
             let downstream = std::mem::take(&mut node.downstream);
-            if let Some(payload) = &node.payload {
-                let payload = payload.clone();
-                effects.push(Effect::Publish { payload, verdict, at: self.now });
-            }
+            effects.push(Effect::Publish { key, verdict, at: self.now });
             // Reversed, so that dependents are cancelled in the order in which they came.
             for &down in downstream.as_slice().iter().rev() {
                 let Some(node) = self.nodes.get_mut(down) else { continue };

@@ -33,6 +33,10 @@ impl<P: Clone> Core<P> {
         let mut waits_for: HashMap<Key, Key> = waiting.iter().map(|&down| (down, key)).collect();
         let mut open: Vec<Key> = waiting.to_vec();
         while let Some(at) = open.pop() {
+            // One that was cancelled stays in the lists of what it waited for.
+            if self.nodes.get(at).is_none_or(Node::is_finished) {
+                continue;
+            }
             if goal.contains(&at) {
                 let mut cycle = vec![key];
                 let mut step = at;

@@ -58,8 +58,8 @@ pub(crate) enum Effect<P> {
     Inline(P),
     /// Ask the backend to stop the job, or not to start it; it reports `Finished` as ever.
     Abort(P, KindId),
-    /// This is final, since the moment `at`: tell whoever waits.
-    Publish { payload: P, verdict: Verdict, at: Nanos },
+    /// This is final, since the moment `at`: tell whoever waits. The job is in the table.
+    Publish { key: Key, verdict: Verdict, at: Nanos },
     /// The job left the table, finished long ago.
     Forget(P),
 }

@@ -19,6 +19,8 @@ mod node;
 mod ready;
 mod run;
 mod shutdown;
+#[cfg(test)]
+mod simulation;
 mod table;
 mod wait;
 

@@ -18,14 +18,17 @@ use std::thread::JoinHandle;
 
 use crossbeam::queue::SegQueue;
 use crossbeam::sync::{Parker, Unparker};
+use crossbeam::utils::CachePadded;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::core::Core;
 use super::message::{Effect, Event, Key, Nanos, Refusal, Submission, Verdict};
 use super::wait::Sleepers;
-use crate::backend::{Backend, EngineId, Reports, Run};
+use crate::backend::{Backend, Reports, Run};
 use crate::clock;
-use crate::job::{AnyJob, JobError, KindId, Link, Status, Waiter, drop_quietly};
+use crate::job::{
+    AnyJob, CancelReason, EngineId, JobError, KindId, Link, Status, Waiter, drop_quietly,
+};
 
 /// What the core carries for each job.
 pub(crate) type Payload = Arc<dyn AnyJob>;
@@ -40,13 +43,19 @@ pub(crate) type Backends = [Box<dyn Backend>; KindId::COUNT];
 pub(crate) struct Dispatcher {
     pub(super) engine: EngineId,
     pub(super) desk: Mutex<Desk>,
-    inbox: SegQueue<Event<Payload>>,
+    /// Ends of runs.
+    ended: SegQueue<(Key, bool, Nanos)>,
+    /// Submissions that need no answer, brought while the core was busy.
+    submitted: SegQueue<(Submission<Payload>, Nanos)>,
+    /// Set after a push into either, unset before they are emptied.
+    news: CachePadded<AtomicBool>,
     pub(super) backends: Backends,
     /// Wakes the dispatcher thread.
     unparker: Unparker,
     stop: AtomicBool,
+    /// As in the core, for those who do not hold its lock.
+    closed: AtomicBool,
     thread: Mutex<Option<JoinHandle<()>>>,
-    itself: Weak<Self>,
 }
 
 /// What the core's lock protects.
@@ -57,7 +66,10 @@ pub(crate) struct Desk {
     /// The job that a waiting thread got to run.
     pub(super) inline: Option<Payload>,
     refused: Option<Refusal>,
-    after: After,
+    /// `None` mostly: nothing is put off.
+    after: Option<Box<After>>,
+    /// A bit per kind whose backend has new runs.
+    kicks: u8,
     /// Whether an event came in since sleepers were last looked at.
     changed: bool,
 }
@@ -69,8 +81,12 @@ struct After {
     aborts: Vec<(Payload, KindId)>,
     garbage: Vec<Box<dyn Send>>,
     forgotten: Vec<Payload>,
-    /// A bit per kind whose backend has new runs.
-    kicks: u8,
+}
+
+impl Desk {
+    fn after(&mut self) -> &mut After {
+        self.after.get_or_insert_default()
+    }
 }
 
 impl Dispatcher {
@@ -92,23 +108,28 @@ impl Dispatcher {
                 effects: Vec::new(),
                 inline: None,
                 refused: None,
-                after: After::default(),
+                after: None,
+                kicks: 0,
                 changed: false,
             }),
-            inbox: SegQueue::new(),
+            ended: SegQueue::new(),
+            submitted: SegQueue::new(),
+            news: CachePadded::default(),
             backends: backends(itself.clone()),
             unparker: parker.unparker().clone(),
             stop: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
             thread: Mutex::new(None),
-            itself: itself.clone(),
         });
+        let link: Weak<Self> = Arc::downgrade(&dispatcher);
+        engine.register(link);
         let runner = Arc::downgrade(&dispatcher);
         let thread =
             std::thread::Builder::new().name("executor-dispatcher".into()).spawn(move || {
                 loop {
                     parker.park();
                     let Some(dispatcher) = runner.upgrade() else { return };
-                    while !dispatcher.inbox.is_empty() {
+                    while dispatcher.has_news() {
                         dispatcher.settle(dispatcher.desk.lock());
                     }
                     if dispatcher.stop.load(Ordering::SeqCst) {
@@ -120,16 +141,44 @@ impl Dispatcher {
         Ok(dispatcher)
     }
 
-    /// This dispatcher, as jobs' handles hold it.
-    pub(crate) fn as_link(&self) -> Weak<dyn Link> {
-        self.itself.clone()
+    /// The engine's number.
+    pub(crate) fn engine(&self) -> EngineId {
+        self.engine
+    }
+
+    /// Submits one job.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub(crate) fn submit_one(
+        &self,
+        now: Nanos,
+        submission: Submission<Payload>,
+    ) -> Result<(), Refusal> {
+        // A job that depends on none can be refused for one reason only, which is known without
+        // the core: so it need not wait for the core either.
+        if submission.upstream.is_empty() {
+            if self.closed.load(Ordering::SeqCst) {
+                return Err(Refusal::Closed);
+            }
+            let Some(mut desk) = self.desk.try_lock() else {
+                self.submitted.push((submission, now));
+                self.drive();
+                return Ok(());
+            };
+            self.handle(&mut desk, Event::Submit(submission), now);
+            let refused = desk.refused.take();
+            self.settle(desk);
+            return refused.map_or(Ok(()), Err);
+        }
+        self.submit_all(now, [submission]).map_err(|(_, refusal)| refusal)
     }
 
     /// Submits jobs, in order, under one lock.
     ///
     /// # Errors
     /// Why the first refused one was refused, and how many went before it.
-    pub(crate) fn submit(
+    pub(crate) fn submit_all(
         &self,
         now: Nanos,
         submissions: impl IntoIterator<Item = Submission<Payload>>,
@@ -145,6 +194,12 @@ impl Dispatcher {
         }
         self.settle(desk);
         answer
+    }
+
+    /// Takes no more submissions.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        self.tell(Event::Close);
     }
 
     /// Brings one event to the core at once.
@@ -178,66 +233,99 @@ impl Dispatcher {
         match effect {
             Effect::Refuse(job, why) => {
                 desk.refused = Some(why);
-                desk.after.forgotten.push(job);
+                desk.after().forgotten.push(job);
             }
             Effect::Start(job, kind) => {
                 let run = job.head().run();
                 self.backends[kind as usize].push(Run { job, run });
-                desk.after.kicks |= 1 << kind as u8;
+                desk.kicks |= 1 << kind as u8;
             }
             Effect::Inline(job) => desk.inline = Some(job),
-            Effect::Abort(job, kind) => desk.after.aborts.push((job, kind)),
-            Effect::Publish { payload: job, verdict, at } => {
+            Effect::Abort(job, kind) => desk.after().aborts.push((job, kind)),
+            Effect::Publish { key, verdict, at } => {
+                let Some(job) = desk.core.get(key) else { return };
                 let status = match verdict {
                     Verdict::Done => Status::Done,
                     Verdict::Failed => Status::Failed,
                     Verdict::Cancelled(reason) => {
-                        desk.after.garbage.extend(job.swap_error(JobError::cancelled(reason)));
+                        if let Some(value) = job.swap_error(JobError::cancelled(reason)) {
+                            desk.after.get_or_insert_default().garbage.push(value);
+                        }
                         Status::Cancelled
                     }
                 };
                 if let Some(waiters) = job.head().finish(status, at) {
-                    desk.after.wakes.extend(*waiters);
+                    desk.after.get_or_insert_default().wakes.extend(*waiters);
                 }
             }
-            Effect::Forget(job) => desk.after.forgotten.push(job),
+            Effect::Forget(job) => desk.after().forgotten.push(job),
         }
     }
 
-    /// Takes in the inbox; true if some is left for later.
+    fn has_news(&self) -> bool {
+        self.news.load(Ordering::SeqCst)
+    }
+
+    /// Takes in the news; true if a turn's worth was not all, and the rest is left for later.
     pub(super) fn take_in(&self, desk: &mut Desk) -> bool {
-        if self.inbox.is_empty() {
+        if !self.has_news() || !self.news.swap(false, Ordering::SeqCst) {
             return false;
         }
-        let now = clock::now();
-        for _ in 0..TURN {
-            match self.inbox.pop() {
-                Some(event) => self.handle(desk, event, now),
-                None => return false,
+        let mut left = TURN;
+        while let Some((key, ok, at)) = self.ended.pop() {
+            self.handle(desk, Event::Finished { key, ok }, at);
+            left -= 1;
+            if left == 0 {
+                self.news.store(true, Ordering::SeqCst);
+                return true;
             }
         }
-        !self.inbox.is_empty()
+        while let Some((submission, then)) = self.submitted.pop() {
+            self.take_in_submission(desk, submission, then);
+            left -= 1;
+            if left == 0 {
+                self.news.store(true, Ordering::SeqCst);
+                return true;
+            }
+        }
+        false
     }
 
-    /// Ends a turn: takes in the inbox, wakes whom it concerns, lets go of the lock, does what
-    /// was put off, and looks whether news came in meanwhile.
+    fn take_in_submission(&self, desk: &mut Desk, submission: Submission<Payload>, then: Nanos) {
+        let job = Arc::clone(&submission.payload);
+        self.handle(desk, Event::Submit(submission), then);
+        if desk.refused.take().is_some() {
+            // Closed between the look and the submission: its handle is out already.
+            job.store_error(JobError::cancelled(CancelReason::Shutdown));
+            let waiters = job.head().finish(Status::Cancelled, then);
+            desk.after().wakes.extend(waiters.into_iter().flat_map(|list| *list));
+            desk.after().forgotten.push(job);
+        }
+    }
+
+    /// Ends a turn: takes in the news, wakes whom it concerns, lets go of the lock, does what
+    /// was put off, and looks whether more news came in meanwhile.
     pub(super) fn settle<'a>(&'a self, mut desk: MutexGuard<'a, Desk>) {
         loop {
-            let more = self.take_in(&mut desk);
+            let full = self.take_in(&mut desk);
             if std::mem::take(&mut desk.changed) {
                 self.wake_sleepers(&mut desk);
             }
-            let after = std::mem::take(&mut desk.after);
+            let kicks = std::mem::take(&mut desk.kicks);
+            let after = desk.after.take();
             drop(desk);
-            // Pairs with the fence in `drive`: either we see the bringer's news here, or it
-            // finds the lock free there.
-            fence(Ordering::SeqCst);
-            self.do_after(after);
-            if more {
-                self.unparker.unpark();
-                return;
+            self.kick(kicks);
+            if let Some(after) = after {
+                self.do_after(after);
             }
-            if self.inbox.is_empty() {
+            if full {
+                // Others' news, not ours to carry for long.
+                return self.unparker.unpark();
+            }
+            // Pairs with the one in `drive`: either we see the bringer's news here, or it finds
+            // the lock free there.
+            fence(Ordering::SeqCst);
+            if !self.has_news() {
                 return;
             }
             match self.desk.try_lock() {
@@ -247,12 +335,19 @@ impl Dispatcher {
         }
     }
 
-    fn do_after(&self, after: After) {
+    fn kick(&self, kicks: u8) {
+        if kicks == 0 {
+            return;
+        }
         for kind in KindId::ALL {
-            if after.kicks & (1 << kind as u8) != 0 {
+            if kicks & (1 << kind as u8) != 0 {
                 self.backends[kind as usize].kick();
             }
         }
+    }
+
+    fn do_after(&self, after: Box<After>) {
+        let after = *after;
         for waiter in after.wakes {
             waiter.wake();
         }
@@ -270,6 +365,7 @@ impl Dispatcher {
 
     /// Ends the backends and the dispatcher thread; no job is unfinished any more.
     pub(super) fn stop(&self) {
+        self.engine.unregister();
         for backend in &self.backends {
             backend.shutdown();
         }
@@ -286,11 +382,22 @@ impl Dispatcher {
 
 impl Reports for Dispatcher {
     fn post_finished(&self, key: Key, ok: bool) {
-        self.inbox.push(Event::Finished { key, ok });
+        self.ended.push((key, ok, clock::now()));
+    }
+
+    fn finished(&self, key: Key, ok: bool, at: Nanos) {
+        if let Some(mut desk) = self.desk.try_lock() {
+            self.handle(&mut desk, Event::Finished { key, ok }, at);
+            self.settle(desk);
+        } else {
+            self.ended.push((key, ok, at));
+            self.drive();
+        }
     }
 
     fn drive(&self) {
-        // Pairs with the fence in `settle`.
+        self.news.store(true, Ordering::SeqCst);
+        // Pairs with the one in `settle`.
         fence(Ordering::SeqCst);
         if let Some(desk) = self.desk.try_lock() {
             self.settle(desk);

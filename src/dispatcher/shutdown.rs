@@ -11,7 +11,7 @@ impl Dispatcher {
     /// Called by a thread of the engine itself (a job dropped the last `Engine`), it hands over
     /// to a thread of its own, for no thread can wait for its own end.
     pub(crate) fn shutdown(self: std::sync::Arc<Self>, drain: bool) {
-        self.tell(Event::Close);
+        self.close();
         if Here::of(self.engine).is_some() {
             if !drain {
                 self.tell(Event::CancelAll { reason: CancelReason::Shutdown });

@@ -197,7 +197,7 @@ impl Dispatcher {
             }
             if let Some(found) = self.take_runnable(&mut desk, goal, lane, false) {
                 self.settle(desk);
-                execute(&*found, self);
+                execute(&*found, self, clock::now());
                 continue;
             }
             if head.add_waiter(Waiter::Thread(me.clone())).is_err() {
@@ -243,7 +243,7 @@ impl Dispatcher {
                 return Err(error);
             }
             if let Some(found) = found {
-                execute(&*found, self);
+                execute(&*found, self, clock::now());
             }
         }
     }

@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use super::front::Engine;
 use crate::backend::{
-    BlockingBackend, EngineId, LocalBackend, ProcessBackend, ProcessSettings, ThreadBackend,
-    ThreadSettings,
+    BlockingBackend, LocalBackend, ProcessBackend, ProcessSettings, ThreadBackend, ThreadSettings,
 };
 use crate::dispatcher::{Backends, Core, Dispatcher, Limits};
 use crate::error::{Error, Kind, Result};
 use crate::forkserver;
-use crate::job::{KindId, install_hook};
+use crate::job::{EngineId, KindId, install_hook};
 
 /// How many jobs are handed to a pool beyond those that it executes, so that it need not wait
 /// for the dispatcher between two jobs.

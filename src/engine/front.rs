@@ -9,7 +9,7 @@ use crate::clock;
 use crate::dispatcher::{Dispatcher, Payload, Refusal, Submission, Upstream};
 use crate::error::{Error, Kind, Result};
 use crate::id::JobId;
-use crate::job::{AnyJob, Job, JobHandle, Status};
+use crate::job::{AnyJob, Job, JobHandle, KindId, Status};
 use crate::task;
 
 /// A job engine: a dispatcher, a serial lane, a rayon pool, worker processes.
@@ -157,9 +157,9 @@ impl Engine {
         if let Some(meta) = job.meta {
             job.job.head().set_meta(meta);
         }
-        match self.dispatcher().submit(now, [submission]) {
+        match self.dispatcher().submit_one(now, submission) {
             Ok(()) => Ok(JobHandle::new(job.job)),
-            Err((_, refusal)) => {
+            Err(refusal) => {
                 job.job.head().unsubmit();
                 Err(refused(refusal))
             }
@@ -201,7 +201,7 @@ impl Engine {
             }
             handles.push(JobHandle::new(job.job));
         }
-        match self.dispatcher().submit(now, submissions) {
+        match self.dispatcher().submit_all(now, submissions) {
             Ok(()) => Ok(handles),
             Err((accepted, refusal)) => {
                 handles[..accepted].iter().for_each(JobHandle::cancel);
@@ -214,18 +214,20 @@ impl Engine {
     /// Checks a job and makes it this engine's.
     fn admit(&self, job: &Payload, now: u64) -> Result<Submission<Payload>> {
         let head = job.head();
-        let link = self.dispatcher().as_link();
-        if !head.tie(&link).ptr_eq(&link) {
+        let engine = self.dispatcher().engine();
+        if !head.tie(engine) {
             return Err(Kind::OtherEngine(head.id).into());
         }
-        if let Some(definition) = job.task() {
+        if head.kind() == KindId::Process
+            && let Some(definition) = job.task()
+        {
             task::find(definition.name())?;
         }
         let mut upstream = Vec::new();
         let mut foreign = None;
         job.visit_upstream(&mut |up| {
             let head = up.head();
-            if !head.tie(&link).ptr_eq(&link) {
+            if !head.tie(engine) {
                 foreign = foreign.or(Some(head.id));
             }
             let ended = match head.status() {
@@ -238,8 +240,7 @@ impl Engine {
         if let Some(id) = foreign {
             return Err(Kind::OtherEngine(id).into());
         }
-        let submitted = head.submit(now);
-        debug_assert!(submitted, "submitting takes the job, so it happens once");
+        head.submit(now);
         Ok(Submission { key: head.key(), kind: head.kind(), upstream, payload: Arc::clone(job) })
     }
 

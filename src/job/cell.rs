@@ -9,14 +9,14 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::thread::Thread;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::link::Link;
+use super::link::{EngineId, Link};
 use super::outcome::JobError;
 use super::panics;
 use super::status::Status;
@@ -62,6 +62,9 @@ pub(crate) struct Meta {
     pub(crate) fresh_process: bool,
 }
 
+/// Beside the status: somebody waits for the job's end.
+const WAITED: u8 = 1 << 7;
+
 /// What every job has, whatever its types.
 pub(crate) struct Head {
     pub(crate) id: JobId,
@@ -75,7 +78,8 @@ pub(crate) struct Head {
     started: AtomicU64,
     finished: AtomicU64,
     waiters: Mutex<Option<Box<Vec<Waiter>>>>,
-    link: OnceLock<Weak<dyn Link>>,
+    /// The engine that the job belongs to; 0 is none yet.
+    engine: AtomicU64,
     meta: OnceLock<Box<Meta>>,
 }
 
@@ -111,7 +115,7 @@ impl Head {
             started: AtomicU64::new(0),
             finished: AtomicU64::new(0),
             waiters: Mutex::new(None),
-            link: OnceLock::new(),
+            engine: AtomicU64::new(0),
             meta: OnceLock::new(),
         }
     }
@@ -122,24 +126,13 @@ impl Head {
     }
 
     pub(crate) fn status(&self) -> Status {
-        Status::from_u8(self.status.load(Ordering::Acquire))
+        Status::from_u8(self.status.load(Ordering::Acquire) & !WAITED)
     }
 
-    /// Moves from `Created` to `Pending`; false if the job was submitted before.
-    pub(crate) fn submit(&self, now: u64) -> bool {
-        let moved = self
-            .status
-            .compare_exchange(
-                Status::Created as u8,
-                Status::Pending as u8,
-                Ordering::AcqRel,
-                Ordering::Acquire,
-            )
-            .is_ok();
-        if moved {
-            self.submitted.store(now, Ordering::Relaxed);
-        }
-        moved
+    /// Moves from `Created` to `Pending`. Only the job's one owner submits it.
+    pub(crate) fn submit(&self, now: u64) {
+        self.submitted.store(now, Ordering::Relaxed);
+        self.status.store(Status::Pending as u8, Ordering::Release);
     }
 
     /// Undoes [`submit`](Self::submit) when the engine refused the job.
@@ -152,15 +145,18 @@ impl Head {
     pub(crate) fn finish(&self, status: Status, now: u64) -> Option<Box<Vec<Waiter>>> {
         debug_assert!(status.is_finished());
         self.finished.store(now, Ordering::Relaxed);
-        self.status.store(status as u8, Ordering::SeqCst);
-        // A waiter registers under this lock and looks at the status afterwards.
+        if self.status.swap(status as u8, Ordering::AcqRel) & WAITED == 0 {
+            return None;
+        }
         self.waiters.lock().take()
     }
 
     /// Registers a waiter, unless the job is finished: then it is given back.
     pub(crate) fn add_waiter(&self, waiter: Waiter) -> Result<(), Waiter> {
         let mut waiters = self.waiters.lock();
-        if self.status().is_finished() {
+        // Either `finish` sees the mark, and then waits for this lock, or we see its status.
+        let before = self.status.fetch_or(WAITED, Ordering::AcqRel);
+        if Status::from_u8(before & !WAITED).is_finished() {
             return Err(waiter);
         }
         let list = waiters.get_or_insert_default();
@@ -195,9 +191,11 @@ impl Head {
 
     /// Marks the job as running: its claimant's first act.
     pub(crate) fn start(&self, now: u64) {
-        self.attempt.fetch_add(1, Ordering::Relaxed);
+        let attempt = self.attempt.load(Ordering::Relaxed);
+        self.attempt.store(attempt + 1, Ordering::Relaxed);
         self.started.store(now, Ordering::Relaxed);
-        self.status.store(Status::Running as u8, Ordering::Release);
+        // Waiters mark the status; all others leave it to the claimant until the run has ended.
+        self.status.fetch_xor(Status::Pending as u8 ^ Status::Running as u8, Ordering::AcqRel);
     }
 
     pub(crate) fn attempt(&self) -> u32 {
@@ -221,14 +219,18 @@ impl Head {
         })
     }
 
-    /// Ties the job to an engine: when it is submitted, or named by a job that is. Gives the
-    /// engine it is tied to.
-    pub(crate) fn tie(&self, link: &Weak<dyn Link>) -> &Weak<dyn Link> {
-        self.link.get_or_init(|| Weak::clone(link))
+    /// Ties the job to an engine: when it is submitted, or named by a job that is. False if it
+    /// belongs to another one.
+    pub(crate) fn tie(&self, engine: EngineId) -> bool {
+        let number = engine.number();
+        match self.engine.compare_exchange(0, number, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => true,
+            Err(owner) => owner == number,
+        }
     }
 
     pub(crate) fn link(&self) -> Option<Arc<dyn Link>> {
-        self.link.get().and_then(Weak::upgrade)
+        EngineId::from_number(self.engine.load(Ordering::Relaxed))?.link()
     }
 
     pub(crate) fn set_meta(&self, meta: Box<Meta>) {

@@ -34,6 +34,6 @@ pub use status::Status;
 pub use thread::{Thread, ThreadJob};
 
 pub(crate) use cell::{AnyJob, Head, KindId, Meta, TypedJob, Waiter};
-pub(crate) use link::Link;
+pub(crate) use link::{EngineId, Link};
 pub(crate) use outcome::{BoxError, PanicInfo, WorkerDeath, chain_text};
 pub(crate) use panics::{catch, drop_quietly, install_hook};

@@ -1,0 +1,411 @@
+//! The core under random events, with backends that only remember what they were handed.
+//!
+//! Each seed is one run; a failure prints it, and `SIMULATION_SEED=<seed> cargo test simulation`
+//! repeats that run alone. Together the runs take a million steps.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::test_runner::{RngAlgorithm, TestRng};
+use rand::RngExt;
+
+use super::core::{Core, Lane};
+use super::message::{Effect, Event, Key, Submission, Upstream, Verdict};
+use super::ready::Limits;
+use crate::job::{CancelReason, KindId};
+
+const STEPS: u64 = 1_000_000;
+const STEPS_PER_SEED: u64 = 2_000;
+
+/// What the outside world knows of a job.
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    upstream: Vec<Key>,
+    submitted: bool,
+    starts: u32,
+    verdict: Option<Verdict>,
+}
+
+struct World {
+    rng: TestRng,
+    core: Core<Key>,
+    limits: Limits,
+    now: u64,
+    jobs: BTreeMap<Key, Seen>,
+    /// Handed out and not ended, by what was last heard of it.
+    out: BTreeMap<Key, Running>,
+    next_key: Key,
+    closed: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Running {
+    kind: KindId,
+    inline: bool,
+    blocked_on: Option<Key>,
+    aborted: bool,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&seed.to_le_bytes());
+        let mut rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+        let limited = rng.random_bool(0.5);
+        let limits = Limits {
+            max_jobs: limited.then(|| rng.random_range(1..6)),
+            per_kind: std::array::from_fn(|_| rng.random_range(1..4)),
+            window: std::array::from_fn(|_| rng.random_range(0..4)),
+        };
+        let keep = if rng.random_bool(0.5) { usize::MAX } else { rng.random_range(0..20) };
+        Self {
+            rng,
+            core: Core::new(limits, keep),
+            limits,
+            now: 0,
+            jobs: BTreeMap::new(),
+            out: BTreeMap::new(),
+            next_key: 0,
+            closed: false,
+        }
+    }
+
+    fn handle(&mut self, event: Event<Key>) -> Vec<Effect<Key>> {
+        self.now += 1;
+        let mut effects = Vec::new();
+        self.core.handle(event, self.now, &mut effects);
+        for effect in &effects {
+            self.observe(effect);
+        }
+        self.core.sanity_check();
+        effects
+    }
+
+    fn observe(&mut self, effect: &Effect<Key>) {
+        match *effect {
+            Effect::Refuse(..) | Effect::Forget(_) => {}
+            Effect::Start(key, kind) => self.begin(key, kind, false),
+            Effect::Inline(key) => self.begin(key, KindId::Thread, true),
+            Effect::Abort(key, _) => {
+                let running = self.out.get_mut(&key).expect("only a job that is out is aborted");
+                assert!(!running.aborted, "{key}: aborted twice");
+                running.aborted = true;
+            }
+            Effect::Publish { key, verdict, at } => {
+                assert_eq!(at, self.now);
+                assert!(!self.out.contains_key(&key), "{key}: published while it is out");
+                let job = self.jobs.get_mut(&key).expect("only known jobs end");
+                assert!(job.submitted, "{key}: ended before it was submitted");
+                assert_eq!(job.verdict, None, "{key}: two terminal states");
+                job.verdict = Some(verdict);
+            }
+        }
+    }
+
+    fn begin(&mut self, key: Key, kind: KindId, inline: bool) {
+        for up in self.jobs[&key].upstream.clone() {
+            let ended = self.jobs[&up].verdict;
+            assert_eq!(ended, Some(Verdict::Done), "{key}: started before {up} was done");
+        }
+        let job = self.jobs.get_mut(&key).expect("only known jobs start");
+        assert_eq!((job.verdict, job.starts), (None, 0), "{key}: started twice or after its end");
+        job.starts += 1;
+        if !inline {
+            let counts = |running: &&Running| !running.inline && running.blocked_on.is_none();
+            let of_kind = self.out.values().filter(counts).filter(|r| r.kind == kind).count();
+            assert!(of_kind < self.limits.capacity(kind), "{key}: over the limit of its kind");
+            let all = self.out.values().filter(counts).count();
+            assert!(self.limits.max_jobs.is_none_or(|max| all < max), "{key}: over max_jobs");
+        }
+        let running = Running { kind, inline, blocked_on: None, aborted: false };
+        assert!(self.out.insert(key, running).is_none(), "{key}: out twice");
+    }
+
+    fn pick<T: Copy>(&mut self, from: &[T]) -> Option<T> {
+        if from.is_empty() { None } else { Some(from[self.rng.random_range(0..from.len())]) }
+    }
+
+    fn step(&mut self) {
+        match self.rng.random_range(0..100) {
+            0..35 => self.submit(),
+            35..75 => self.end_a_run(),
+            75..83 => self.cancel_one(),
+            83..88 => self.block_one(),
+            88..93 => self.unblock_one(),
+            93..97 => self.run_inline(),
+            97 => drop(self.core.remove_finished()),
+            98 => self.remove_one(),
+            _ => {
+                if self.rng.random_bool(0.02) {
+                    self.handle(Event::CancelAll { reason: CancelReason::Requested });
+                }
+            }
+        }
+    }
+
+    /// Submits a new job, or one that others have named before.
+    fn submit(&mut self) {
+        let named: Vec<Key> =
+            self.jobs.iter().filter(|(_, job)| !job.submitted).map(|(&key, _)| key).collect();
+        let key = match self.pick(&named) {
+            Some(key) if self.rng.random_bool(0.5) => key,
+            _ => {
+                self.next_key += self.rng.random_range(1..3);
+                self.next_key
+            }
+        };
+        let known: Vec<Key> = self.jobs.keys().copied().collect();
+        let mut upstream = BTreeSet::new();
+        for _ in 0..self.rng.random_range(0..4) {
+            // Mostly recent ones, so that many are unfinished.
+            let recent = &known[known.len().saturating_sub(12)..];
+            upstream.extend(self.pick(recent));
+            if self.rng.random_bool(0.1) {
+                self.next_key += 1;
+                let unsubmitted = self.next_key;
+                self.jobs.entry(unsubmitted).or_default();
+                upstream.insert(unsubmitted);
+            }
+        }
+        let upstream: Vec<Key> = upstream.into_iter().collect();
+        let ended = |up: &Key| self.jobs[up].verdict.map(|verdict| verdict == Verdict::Done);
+        let hints: Vec<Upstream> = upstream
+            .iter()
+            .filter(|up| self.jobs.contains_key(up))
+            .map(|up| Upstream { key: *up, ended: ended(up) })
+            .collect();
+        let would_cycle = self.waits_for(&upstream, key);
+        let before = self.jobs.get(&key).cloned().unwrap_or_default();
+        self.jobs.insert(key, Seen { upstream, submitted: true, ..before.clone() });
+        let kind = KindId::ALL[self.rng.random_range(0..KindId::COUNT)];
+        let submission = Submission { key, kind, upstream: hints, payload: key };
+        let effects = self.handle(Event::Submit(submission));
+        let refused = effects.iter().any(|effect| matches!(effect, Effect::Refuse(..)));
+        assert_eq!(
+            refused,
+            would_cycle || self.closed,
+            "{key}: refused or not; it needs {:?}",
+            self.jobs[&key].upstream
+        );
+        if refused {
+            self.jobs.insert(key, before);
+        }
+    }
+
+    /// Whether one of these jobs is `goal`, or waits for it, by the model's own walk.
+    fn waits_for(&self, from: &[Key], goal: Key) -> bool {
+        let mut open = from.to_vec();
+        let mut seen = BTreeSet::new();
+        while let Some(key) = open.pop() {
+            if key == goal {
+                return true;
+            }
+            let unfinished = self.jobs.get(&key).filter(|job| job.verdict.is_none());
+            if let Some(job) = unfinished.filter(|_| seen.insert(key)) {
+                open.extend(&job.upstream);
+            }
+        }
+        false
+    }
+
+    fn end_a_run(&mut self) {
+        let free: Vec<Key> =
+            self.out.iter().filter(|(_, r)| r.blocked_on.is_none()).map(|(&key, _)| key).collect();
+        if let Some(key) = self.pick(&free) {
+            let running = self.out.remove(&key).expect("it was picked from there");
+            let ok = self.rng.random_bool(0.8);
+            self.handle(Event::Finished { key, ok });
+            let verdict = self.jobs[&key].verdict.expect("a run's end is the job's end");
+            let expected = match (running.aborted, ok) {
+                (true, _) => matches!(verdict, Verdict::Cancelled(_)),
+                (false, true) => verdict == Verdict::Done,
+                (false, false) => verdict == Verdict::Failed,
+            };
+            assert!(expected, "{key}: {verdict:?} after {running:?}, ok = {ok}");
+        }
+    }
+
+    fn cancel_one(&mut self) {
+        let known: Vec<Key> = self.jobs.keys().copied().collect();
+        if let Some(key) = self.pick(&known) {
+            let pending = {
+                let job = &self.jobs[&key];
+                job.submitted && job.verdict.is_none() && !self.out.contains_key(&key)
+            };
+            self.handle(Event::Cancel { key, reason: CancelReason::Requested });
+            if pending {
+                let verdict = self.jobs[&key].verdict;
+                assert_eq!(verdict, Some(Verdict::Cancelled(CancelReason::Requested)));
+            }
+        }
+    }
+
+    fn block_one(&mut self) {
+        let free: Vec<Key> =
+            self.out.iter().filter(|(_, r)| r.blocked_on.is_none()).map(|(&key, _)| key).collect();
+        let open: Vec<Key> = self
+            .jobs
+            .iter()
+            .filter(|(_, job)| job.submitted && job.verdict.is_none())
+            .map(|(&key, _)| key)
+            .collect();
+        if let (Some(key), Some(on)) = (self.pick(&free), self.pick(&open))
+            && key != on
+        {
+            // Marked first: what the lent permit starts must not count this job.
+            self.out.get_mut(&key).expect("it was picked from there").blocked_on = Some(on);
+            self.handle(Event::Blocked { key, on });
+        }
+    }
+
+    fn unblock_one(&mut self) {
+        let blocked: Vec<Key> =
+            self.out.iter().filter(|(_, r)| r.blocked_on.is_some()).map(|(&key, _)| key).collect();
+        if let Some(key) = self.pick(&blocked) {
+            self.handle(Event::Unblocked { key });
+            self.out.get_mut(&key).expect("it was picked from there").blocked_on = None;
+        }
+    }
+
+    /// A blocked job's thread looks for something to run.
+    fn run_inline(&mut self) {
+        let goals: Vec<Key> = self.out.values().filter_map(|r| r.blocked_on).collect();
+        let Some(goal) = self.pick(&goals) else { return };
+        let mut found = None;
+        self.core.find_runnable(goal, Lane::Other, |key, _, in_queue| {
+            found = in_queue.then_some(key);
+            in_queue
+        });
+        if let Some(key) = found {
+            let needed = key == goal || self.out_or_open_waits(goal, key);
+            assert!(needed, "{key} does not bring {goal} nearer");
+            let effects = self.handle(Event::TakeInline { key });
+            assert!(effects.contains(&Effect::Inline(key)));
+        }
+    }
+
+    /// Whether `goal` waits for `key` by arguments or in its own code.
+    fn out_or_open_waits(&self, goal: Key, key: Key) -> bool {
+        let mut open = vec![goal];
+        let mut seen = BTreeSet::new();
+        while let Some(at) = open.pop() {
+            if at == key {
+                return true;
+            }
+            if let Some(job) = self.jobs.get(&at).filter(|_| seen.insert(at)) {
+                open.extend(&job.upstream);
+                open.extend(self.out.get(&at).and_then(|running| running.blocked_on));
+            }
+        }
+        false
+    }
+
+    fn remove_one(&mut self) {
+        let known: Vec<Key> = self.jobs.keys().copied().collect();
+        if let Some(key) = self.pick(&known) {
+            let finished = self.jobs[&key].verdict.is_some();
+            let removed = self.core.remove(key);
+            assert!(finished || removed.is_err(), "{key}: removed before its end");
+            self.core.sanity_check();
+        }
+    }
+
+    /// Everything ends: by itself, or by a cancellation of all.
+    fn wind_up(&mut self) {
+        self.closed = self.rng.random_bool(0.5);
+        if self.closed {
+            self.handle(Event::Close);
+        }
+        let cancelled = self.rng.random_bool(0.5);
+        if cancelled {
+            self.handle(Event::CancelAll { reason: CancelReason::Shutdown });
+        }
+        while !self.out.is_empty() {
+            self.unblock_one();
+            self.end_a_run();
+        }
+        if cancelled {
+            assert!(self.core.is_idle(), "a job outlived the cancellation of all");
+        } else if !self.core.is_idle() {
+            assert!(self.core.is_stalled(), "jobs remain, nothing runs, and it is no stall");
+            for stalled in self.core.stalled() {
+                assert!(!stalled.waits_for.is_empty(), "{}: stalls on nothing", stalled.key);
+            }
+            self.handle(Event::CancelAll { reason: CancelReason::Shutdown });
+        }
+        assert!(self.core.is_idle());
+        for (key, job) in &self.jobs {
+            assert_eq!(job.submitted, job.verdict.is_some(), "{key}: no terminal state");
+        }
+        let counts = self.core.counts();
+        let submitted = self.jobs.values().filter(|job| job.submitted).count() as u64;
+        assert_eq!(counts.done + counts.failed + counts.cancelled, submitted);
+    }
+}
+
+fn run_seed(seed: u64) {
+    let mut world = World::new(seed);
+    for _ in 0..STEPS_PER_SEED {
+        world.step();
+    }
+    world.wind_up();
+}
+
+#[test]
+fn a_million_random_steps_keep_every_invariant() {
+    if let Ok(seed) = std::env::var("SIMULATION_SEED") {
+        return run_seed(seed.parse().expect("SIMULATION_SEED is a number"));
+    }
+    let first = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_nanos();
+    for number in 0..STEPS / STEPS_PER_SEED {
+        let seed =
+            u64::try_from(first % u128::from(u64::MAX)).expect("it fits").wrapping_add(number);
+        if let Err(panic) = std::panic::catch_unwind(|| run_seed(seed)) {
+            eprintln!("the simulation failed; repeat it with SIMULATION_SEED={seed}");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+/// A core whose permits never run out, for tests of one rule each.
+fn roomy() -> Core<Key> {
+    let limits = Limits {
+        max_jobs: None,
+        per_kind: [usize::MAX; KindId::COUNT],
+        window: [0; KindId::COUNT],
+    };
+    Core::new(limits, usize::MAX)
+}
+
+fn submit(core: &mut Core<Key>, key: Key, upstream: &[Key]) -> Vec<Effect<Key>> {
+    let upstream = upstream.iter().map(|&key| Upstream { key, ended: None }).collect();
+    let mut effects = Vec::new();
+    let submission = Submission { key, kind: KindId::Thread, upstream, payload: key };
+    core.handle(Event::Submit(submission), 1, &mut effects);
+    effects
+}
+
+#[test]
+fn a_cycle_is_refused_and_named() {
+    let mut core = roomy();
+    assert_eq!(submit(&mut core, 1, &[2]), []);
+    assert_eq!(submit(&mut core, 2, &[3]), []);
+    let refusal = super::message::Refusal::Cycle(vec![3, 1, 2]);
+    assert_eq!(submit(&mut core, 3, &[1]), [Effect::Refuse(3, refusal)]);
+    let itself = super::message::Refusal::Cycle(vec![4]);
+    assert_eq!(submit(&mut core, 4, &[4]), [Effect::Refuse(4, itself)]);
+    core.sanity_check();
+    assert_eq!(submit(&mut core, 3, &[]), [Effect::Start(3, KindId::Thread)]);
+}
+
+#[test]
+fn a_chain_of_a_million_is_cancelled_by_a_loop() {
+    let mut core = roomy();
+    submit(&mut core, 0, &[]);
+    for key in 1..1_000_000 {
+        submit(&mut core, key, &[key - 1]);
+    }
+    let mut effects = Vec::new();
+    core.handle(Event::Finished { key: 0, ok: false }, 2, &mut effects);
+    assert_eq!(effects.len(), 1_000_000);
+    assert!(core.is_idle());
+}
