@@ -26,9 +26,7 @@ use super::message::{Effect, Event, Key, Nanos, Refusal, Submission, Verdict};
 use super::wait::Sleepers;
 use crate::backend::{Backend, Reports, Run};
 use crate::clock;
-use crate::job::{
-    AnyJob, CancelReason, EngineId, JobError, KindId, Link, Status, Waiter, drop_quietly,
-};
+use crate::job::{AnyJob, CancelReason, EngineId, JobError, KindId, Status, Waiter, drop_quietly};
 
 /// What the core carries for each job.
 pub(crate) type Payload = Arc<dyn AnyJob>;

@@ -9,7 +9,7 @@ use crate::clock;
 use crate::dispatcher::{Dispatcher, Payload, Refusal, Submission, Upstream};
 use crate::error::{Error, Kind, Result};
 use crate::id::JobId;
-use crate::job::{AnyJob, Job, JobHandle, KindId, Status};
+use crate::job::{Job, JobHandle, KindId, Status};
 use crate::task;
 
 /// A job engine: a dispatcher, a serial lane, a rayon pool, worker processes.
