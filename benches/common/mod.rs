@@ -1,0 +1,249 @@
+//! What all benches share: measuring in alternating pairs, the table, the JSON.
+//!
+//! Absolute times on a shared machine mean nothing, so every bar is a ratio: A and B in turn,
+//! the median of the ratios pair by pair, and their spread. `BENCH_SMOKE=1` runs everything
+//! once at a small size, to check that it works.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// Pairs that are measured for each bar.
+pub const PAIRS: usize = 15;
+
+/// Whether this is only a check that the benches work.
+pub fn smoke() -> bool {
+    std::env::var_os("BENCH_SMOKE").is_some()
+}
+
+/// `full`, or a hundredth of it in a smoke run.
+pub fn size(full: usize) -> usize {
+    if smoke() { (full / 100).max(20) } else { full }
+}
+
+/// A line of the table. Times are per job, in seconds.
+pub struct Row {
+    bar: String,
+    what: String,
+    ours: f64,
+    baseline: f64,
+    baseline_name: String,
+    ratios: Vec<f64>,
+    target: Option<f64>,
+}
+
+/// The table of one bench program.
+#[derive(Default)]
+pub struct Table {
+    rows: Vec<Row>,
+}
+
+/// How long `f` takes for each of `jobs` jobs, in seconds.
+pub fn per_job(jobs: usize, f: impl FnOnce()) -> f64 {
+    let start = Instant::now();
+    f();
+    start.elapsed().as_secs_f64() / jobs as f64
+}
+
+/// The median time of `runs` calls, in seconds.
+pub fn median_call(runs: usize, mut f: impl FnMut()) -> f64 {
+    let mut times: Vec<Duration> = (0..runs)
+        .map(|_| {
+            let start = Instant::now();
+            f();
+            start.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    times[times.len() / 2].as_secs_f64()
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+impl Table {
+    /// Measures `ours` and `baseline` in turn; each gives seconds per job.
+    pub fn pairs(
+        &mut self,
+        bar: &str,
+        what: &str,
+        baseline_name: &str,
+        target: Option<f64>,
+        mut ours: impl FnMut() -> f64,
+        mut baseline: impl FnMut() -> f64,
+    ) {
+        let pairs = if smoke() { 1 } else { PAIRS };
+        let (mut a, mut b) = (Vec::new(), Vec::new());
+        // One of each first, so that neither pays for the first touch of memory and code.
+        if !smoke() {
+            ours();
+            baseline();
+        }
+        for _ in 0..pairs {
+            a.push(ours());
+            b.push(baseline());
+        }
+        let ratios = a.iter().zip(&b).map(|(a, b)| a / b).collect();
+        self.add(bar, what, median(&a), baseline_name, median(&b), ratios, target);
+    }
+
+    /// A line whose figures come from elsewhere.
+    #[allow(clippy::too_many_arguments, reason = "the columns of the table")]
+    pub fn add(
+        &mut self,
+        bar: &str,
+        what: &str,
+        ours: f64,
+        baseline_name: &str,
+        baseline: f64,
+        ratios: Vec<f64>,
+        target: Option<f64>,
+    ) {
+        let row = Row {
+            bar: bar.into(),
+            what: what.into(),
+            ours,
+            baseline,
+            baseline_name: baseline_name.into(),
+            ratios,
+            target,
+        };
+        eprintln!("  measured {}: {}", row.bar, row.what);
+        self.rows.push(row);
+    }
+
+    /// Cost per job at a tenth and at ten times the size, beside the size itself.
+    pub fn growth(&mut self, bar: &str, jobs: usize, mut run: impl FnMut(usize) -> f64) {
+        let pairs = if smoke() { 1 } else { 5 };
+        for factor in [0.1, 10.0] {
+            let other = ((jobs as f64 * factor) as usize).max(10);
+            let (mut a, mut b) = (Vec::new(), Vec::new());
+            for _ in 0..pairs {
+                a.push(run(other));
+                b.push(run(jobs));
+            }
+            let ratios = a.iter().zip(&b).map(|(a, b)| a / b).collect();
+            let what = format!("growth: {other} jobs");
+            let base = format!("{jobs} jobs");
+            // Ten times the size may cost 20 % more per job; a tenth may cost what it costs.
+            let target = (factor > 1.0).then_some(1.2);
+            self.add(bar, &what, median(&a), &base, median(&b), ratios, target);
+        }
+    }
+
+    /// Prints the table and writes it to `target/bench/<name>.json`.
+    pub fn finish(self, name: &str) {
+        println!("\n{name}");
+        println!(
+            "| {:<4} | {:<44} | {:>10} | {:<38} | {:>10} | {:>8} | {:>15} | {:>8} |",
+            "bar", "what", "ours", "baseline", "baseline", "ratio", "spread", "target"
+        );
+        println!(
+            "|{:-<6}|{:-<46}|{:->12}|{:-<40}|{:->12}|{:->10}|{:->17}|{:->10}|",
+            "", "", "", "", "", "", "", ""
+        );
+        for row in &self.rows {
+            let ratio = median(&row.ratios);
+            let (low, high) = row.spread();
+            let target = row.target.map_or("-".into(), |target| format!("≤ {target}"));
+            println!(
+                "| {:<4} | {:<44} | {:>10} | {:<38} | {:>10} | {:>8} | {:>15} | {:>8} |",
+                row.bar,
+                row.what,
+                time(row.ours),
+                row.baseline_name,
+                time(row.baseline),
+                short(ratio),
+                format!("{}–{}", short(low), short(high)),
+                target
+            );
+        }
+        let path = output_dir().join(format!("{name}.json"));
+        let json = serde_json::to_string_pretty(
+            &self.rows.iter().map(Row::json).collect::<Vec<_>>(),
+        )
+        .expect("plain numbers and text");
+        std::fs::create_dir_all(output_dir()).expect("the target directory is writable");
+        std::fs::write(&path, json).expect("the target directory is writable");
+        println!("written to {}", path.display());
+    }
+}
+
+impl Row {
+    fn spread(&self) -> (f64, f64) {
+        let low = self.ratios.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = self.ratios.iter().copied().fold(0.0, f64::max);
+        (low, high)
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let (low, high) = self.spread();
+        serde_json::json!({
+            "bar": self.bar,
+            "what": self.what,
+            "ours_seconds_per_job": self.ours,
+            "baseline": self.baseline_name,
+            "baseline_seconds_per_job": self.baseline,
+            "ratio": median(&self.ratios),
+            "ratio_low": low,
+            "ratio_high": high,
+            "target": self.target,
+        })
+    }
+}
+
+fn short(ratio: f64) -> String {
+    if ratio < 0.1 { format!("{ratio:.5}") } else { format!("{ratio:.2}") }
+}
+
+fn time(seconds: f64) -> String {
+    match seconds {
+        s if s < 1e-6 => format!("{:.0} ns", s * 1e9),
+        s if s < 1e-3 => format!("{:.2} µs", s * 1e6),
+        s => format!("{:.2} ms", s * 1e3),
+    }
+}
+
+fn output_dir() -> PathBuf {
+    // `target/tmp` is what cargo tells; its parent is the target directory.
+    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("target/tmp").join("bench")
+}
+
+/// The Python that has the peers: `PEERS_PYTHON`, or `python3`.
+pub fn peers_python() -> String {
+    std::env::var("PEERS_PYTHON").unwrap_or_else(|_| "python3".into())
+}
+
+/// Runs a peer's script for so many jobs: seconds per job, or `None` with a line that says that
+/// the peer is not installed.
+pub fn peer(script: &str, module: &str, jobs: usize) -> Option<f64> {
+    let python = peers_python();
+    let there = Command::new(&python)
+        .args(["-c", &format!("import {module}")])
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if !there {
+        println!(
+            "skipped {script}: {python} has no module {module} (pip install executor-engine \
+             distributed loky; PEERS_PYTHON names another Python)"
+        );
+        return None;
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers").join(script);
+    let output = Command::new(&python)
+        .arg(path)
+        .arg(jobs.to_string())
+        .output()
+        .expect("python3 was there a moment ago");
+    assert!(
+        output.status.success(),
+        "{script} failed: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let line: serde_json::Value =
+        serde_json::from_slice(&output.stdout).expect("the script prints one line of JSON");
+    line["per_job_us"].as_f64().map(|micros| micros * 1e-6)
+}
