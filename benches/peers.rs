@@ -50,7 +50,14 @@ fn process_jobs(count: usize) -> f64 {
 fn main() {
     let mut table = Table::default();
     let peers = [
-        ("pyexec_thread.py", "executor", 2_000, "thread job", "Python executor-engine", 1.0 / 500.0),
+        (
+            "pyexec_thread.py",
+            "executor",
+            2_000,
+            "thread job",
+            "Python executor-engine",
+            1.0 / 500.0,
+        ),
         (
             "pyexec_process.py",
             "executor",
@@ -72,12 +79,7 @@ fn main() {
             name,
             target.is_finite().then_some(target),
             || ours(size(20_000)),
-            || {
-                first
-                    .take()
-                    .or_else(|| peer(script, module, size(theirs)))
-                    .expect("it ran before")
-            },
+            || first.take().or_else(|| peer(script, module, size(theirs))).expect("it ran before"),
         );
     }
     table.finish("peers");

@@ -11,6 +11,7 @@ mod forkserver;
 mod id;
 mod job;
 pub mod prelude;
+mod sync;
 mod task;
 mod wire;
 

@@ -162,10 +162,9 @@ impl Table {
             );
         }
         let path = output_dir().join(format!("{name}.json"));
-        let json = serde_json::to_string_pretty(
-            &self.rows.iter().map(Row::json).collect::<Vec<_>>(),
-        )
-        .expect("plain numbers and text");
+        let json =
+            serde_json::to_string_pretty(&self.rows.iter().map(Row::json).collect::<Vec<_>>())
+                .expect("plain numbers and text");
         std::fs::create_dir_all(output_dir()).expect("the target directory is writable");
         std::fs::write(&path, json).expect("the target directory is writable");
         println!("written to {}", path.display());

@@ -5,11 +5,13 @@
 //! | [`message`] | events in, effects out |
 //! | [`core`] | the state machine: `handle(event, now) → effects`, pure |
 //! | [`node`], [`table`], [`ready`], [`graph`] | its parts: a job, jobs by key, queues and permits, questions about the graph |
-//! | [`run`] | the inbox, the lock, carrying out effects, the dispatcher thread |
+//! | [`baton`] | whose turn it is |
+//! | [`run`] | the inbox, carrying out effects, the dispatcher thread |
 //! | [`wait`] | threads that wait |
 //! | [`shutdown`] | the end |
 //! | [`invariants`], [`simulation`] | what must always hold, and a million random steps of it |
 
+mod baton;
 mod core;
 mod graph;
 #[cfg(test)]
@@ -23,6 +25,8 @@ mod shutdown;
 mod simulation;
 mod table;
 mod wait;
+
+use crate::sync;
 
 pub(crate) use core::{Core, Counts};
 pub(crate) use message::{Event, Refusal, Submission, Upstream};

@@ -12,15 +12,15 @@
 //! long or runs foreign code (waking threads, system calls, encoding arguments, dropping
 //! users' values) is put off until the lock is free: [`After`].
 
-use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
 use crossbeam::queue::SegQueue;
 use crossbeam::sync::{Parker, Unparker};
-use crossbeam::utils::CachePadded;
 use parking_lot::{Mutex, MutexGuard};
 
+use super::baton::Baton;
 use super::core::Core;
 use super::message::{Effect, Event, Key, Nanos, Refusal, Submission, Verdict};
 use super::wait::Sleepers;
@@ -40,13 +40,11 @@ pub(crate) type Backends = [Box<dyn Backend>; KindId::COUNT];
 /// The core, and all that drives it.
 pub(crate) struct Dispatcher {
     pub(super) engine: EngineId,
-    pub(super) desk: Mutex<Desk>,
+    pub(super) desk: Baton<Desk>,
     /// Ends of runs.
     ended: SegQueue<(Key, bool, Nanos)>,
     /// Submissions that need no answer, brought while the core was busy.
     submitted: SegQueue<(Submission<Payload>, Nanos)>,
-    /// Set after a push into either, unset before they are emptied.
-    news: CachePadded<AtomicBool>,
     pub(super) backends: Backends,
     /// Wakes the dispatcher thread.
     unparker: Unparker,
@@ -100,7 +98,7 @@ impl Dispatcher {
         let parker = Parker::new();
         let dispatcher = Arc::new_cyclic(|itself: &Weak<Self>| Self {
             engine,
-            desk: Mutex::new(Desk {
+            desk: Baton::new(Desk {
                 core,
                 sleepers: Sleepers::default(),
                 effects: Vec::new(),
@@ -112,7 +110,6 @@ impl Dispatcher {
             }),
             ended: SegQueue::new(),
             submitted: SegQueue::new(),
-            news: CachePadded::default(),
             backends: backends(itself.clone()),
             unparker: parker.unparker().clone(),
             stop: AtomicBool::new(false),
@@ -127,8 +124,8 @@ impl Dispatcher {
                 loop {
                     parker.park();
                     let Some(dispatcher) = runner.upgrade() else { return };
-                    while dispatcher.has_news() {
-                        dispatcher.settle(dispatcher.desk.lock());
+                    while dispatcher.desk.more() {
+                        dispatcher.settle(dispatcher.desk.take());
                     }
                     if dispatcher.stop.load(Ordering::SeqCst) {
                         return;
@@ -159,7 +156,7 @@ impl Dispatcher {
             if self.closed.load(Ordering::SeqCst) {
                 return Err(Refusal::Closed);
             }
-            let Some(mut desk) = self.desk.try_lock() else {
+            let Some(mut desk) = self.desk.try_take() else {
                 self.submitted.push((submission, now));
                 self.drive();
                 return Ok(());
@@ -181,7 +178,7 @@ impl Dispatcher {
         now: Nanos,
         submissions: impl IntoIterator<Item = Submission<Payload>>,
     ) -> Result<(), (usize, Refusal)> {
-        let mut desk = self.desk.lock();
+        let mut desk = self.desk.take();
         let mut answer = Ok(());
         for (count, submission) in submissions.into_iter().enumerate() {
             self.handle(&mut desk, Event::Submit(submission), now);
@@ -202,14 +199,14 @@ impl Dispatcher {
 
     /// Brings one event to the core at once.
     pub(crate) fn tell(&self, event: Event<Payload>) {
-        let mut desk = self.desk.lock();
+        let mut desk = self.desk.take();
         self.handle(&mut desk, event, clock::now());
         self.settle(desk);
     }
 
     /// Asks the core something, with all news taken in.
     pub(crate) fn ask<R>(&self, question: impl FnOnce(&mut Core<Payload>) -> R) -> R {
-        let mut desk = self.desk.lock();
+        let mut desk = self.desk.take();
         self.take_in(&mut desk);
         let answer = question(&mut desk.core);
         self.settle(desk);
@@ -260,13 +257,9 @@ impl Dispatcher {
         }
     }
 
-    fn has_news(&self) -> bool {
-        self.news.load(Ordering::SeqCst)
-    }
-
     /// Takes in the news; true if a turn's worth was not all, and the rest is left for later.
     pub(super) fn take_in(&self, desk: &mut Desk) -> bool {
-        if !self.has_news() || !self.news.swap(false, Ordering::SeqCst) {
+        if !self.desk.hear() {
             return false;
         }
         let mut left = TURN;
@@ -274,7 +267,7 @@ impl Dispatcher {
             self.handle(desk, Event::Finished { key, ok }, at);
             left -= 1;
             if left == 0 {
-                self.news.store(true, Ordering::SeqCst);
+                self.desk.leave_news();
                 return true;
             }
         }
@@ -282,7 +275,7 @@ impl Dispatcher {
             self.take_in_submission(desk, submission, then);
             left -= 1;
             if left == 0 {
-                self.news.store(true, Ordering::SeqCst);
+                self.desk.leave_news();
                 return true;
             }
         }
@@ -320,13 +313,10 @@ impl Dispatcher {
                 // Others' news, not ours to carry for long.
                 return self.unparker.unpark();
             }
-            // Pairs with the one in `drive`: either we see the bringer's news here, or it finds
-            // the lock free there.
-            fence(Ordering::SeqCst);
-            if !self.has_news() {
+            if !self.desk.more() {
                 return;
             }
-            match self.desk.try_lock() {
+            match self.desk.try_take() {
                 Some(again) => desk = again,
                 None => return,
             }
@@ -384,7 +374,7 @@ impl Reports for Dispatcher {
     }
 
     fn finished(&self, key: Key, ok: bool, at: Nanos) {
-        if let Some(mut desk) = self.desk.try_lock() {
+        if let Some(mut desk) = self.desk.try_take() {
             self.handle(&mut desk, Event::Finished { key, ok }, at);
             self.settle(desk);
         } else {
@@ -394,10 +384,7 @@ impl Reports for Dispatcher {
     }
 
     fn drive(&self) {
-        self.news.store(true, Ordering::SeqCst);
-        // Pairs with the one in `settle`.
-        fence(Ordering::SeqCst);
-        if let Some(desk) = self.desk.try_lock() {
+        if let Some(desk) = self.desk.announce() {
             self.settle(desk);
         }
     }

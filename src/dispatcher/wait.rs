@@ -106,7 +106,7 @@ impl Dispatcher {
         let me = std::thread::current();
         let mut entered = false;
         loop {
-            let mut desk = self.desk.lock();
+            let mut desk = self.desk.take();
             self.take_in(&mut desk);
             let answer = if desk.core.is_idle() {
                 Some(Ok(true))
@@ -137,7 +137,7 @@ impl Dispatcher {
         let me = std::thread::current();
         let head = job.head();
         {
-            let mut desk = self.desk.lock();
+            let mut desk = self.desk.take();
             self.take_in(&mut desk);
             if desk.core.is_stalled() && !head.status().is_finished() {
                 let error = stalled_error(&desk);
@@ -163,7 +163,7 @@ impl Dispatcher {
             if head.status().is_finished() {
                 break Ok(true);
             }
-            let mut desk = self.desk.lock();
+            let mut desk = self.desk.take();
             self.take_in(&mut desk);
             let stalled = desk.core.is_stalled() && !head.status().is_finished();
             let error = stalled.then(|| stalled_error(&desk));
@@ -175,7 +175,7 @@ impl Dispatcher {
         if !matches!(answer, Ok(true)) {
             head.remove_waiter(&me);
         }
-        self.desk.lock().sleepers.leave(Place::Outside, &me);
+        self.desk.take().sleepers.leave(Place::Outside, &me);
         answer
     }
 
@@ -185,7 +185,7 @@ impl Dispatcher {
         let goal = head.key();
         let lane = if here.server == KindId::Local { Lane::Serial } else { Lane::Other };
         loop {
-            let mut desk = self.desk.lock();
+            let mut desk = self.desk.take();
             self.take_in(&mut desk);
             if head.status().is_finished() {
                 self.settle(desk);
@@ -224,7 +224,7 @@ impl Dispatcher {
                 if !head.status().is_finished() {
                     sleep(deadline);
                 }
-                desk = self.desk.lock();
+                desk = self.desk.take();
                 self.take_in(&mut desk);
                 // Seen while still counted as blocked, so that a stall shows as one.
                 if desk.core.is_stalled() && !head.status().is_finished() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::cell::{AnyJob, TypedJob};
 use super::handle::JobHandle;
-use super::outcome::{CancelReason, JobError};
+use super::outcome::JobError;
 
 /// The result of a job that need not be submitted yet, as an argument of another one.
 ///
@@ -43,6 +43,28 @@ pub struct Arg<T>(Source<T>);
 enum Source<T> {
     Value(T),
     Job { upstream: Upstream<T>, clone: fn(&T) -> T },
+    Many(Box<dyn Gather<T>>),
+}
+
+/// Several jobs whose results make one argument.
+trait Gather<T>: Send {
+    fn get(&self) -> Result<T, JobError>;
+    fn visit(&self, visit: &mut dyn FnMut(Arc<dyn AnyJob>));
+}
+
+/// The results of jobs of one type, in a list.
+struct All<E>(Vec<Upstream<E>>);
+
+impl<E: Clone + Send + 'static> Gather<Vec<E>> for All<E> {
+    fn get(&self) -> Result<Vec<E>, JobError> {
+        self.0.iter().map(|upstream| upstream.result(E::clone)).collect()
+    }
+
+    fn visit(&self, visit: &mut dyn FnMut(Arc<dyn AnyJob>)) {
+        for upstream in &self.0 {
+            visit(Arc::clone(upstream.job()).into_any_job());
+        }
+    }
 }
 
 impl<T> Arg<T> {
@@ -60,14 +82,8 @@ impl<T> Arg<T> {
     {
         match &self.0 {
             Source::Value(value) => Ok(value.clone()),
-            Source::Job { upstream, clone } => {
-                let job = upstream.job();
-                let mut value = None;
-                job.with_result(&mut |result| value = result.map(clone));
-                // The dispatcher starts a job only when its upstreams are done; a result can be
-                // gone since only by `take`.
-                value.ok_or_else(|| JobError::cancelled(CancelReason::Upstream(job.head().id)))
-            }
+            Source::Job { upstream, clone } => upstream.result(*clone),
+            Source::Many(jobs) => jobs.get(),
         }
     }
 
@@ -75,9 +91,10 @@ impl<T> Arg<T> {
     where
         T: 'static,
     {
-        if let Source::Job { upstream, .. } = &self.0 {
-            let job: Arc<dyn AnyJob> = Arc::clone(upstream.job()) as _;
-            visit(job);
+        match &self.0 {
+            Source::Value(_) => {}
+            Source::Job { upstream, .. } => visit(Arc::clone(upstream.job()).into_any_job()),
+            Source::Many(jobs) => jobs.visit(visit),
         }
     }
 }
@@ -87,6 +104,7 @@ impl<T> std::fmt::Debug for Arg<T> {
         match &self.0 {
             Source::Value(_) => f.write_str("Arg::Value"),
             Source::Job { upstream, .. } => write!(f, "Arg::Job({})", upstream.job().head().id),
+            Source::Many(_) => f.write_str("Arg::Many"),
         }
     }
 }
@@ -138,6 +156,30 @@ impl<T: Clone + 'static> IntoArg<T> for &JobHandle<T> {
 impl<T: Clone + 'static> IntoArg<T> for Output<T> {
     fn into_arg(self) -> Arg<T> {
         Arg::of_job(self.job)
+    }
+}
+
+/// A list of handles is the list of their results.
+///
+/// ```
+/// use executor_engine::prelude::*;
+///
+/// let engine = Engine::new()?;
+/// let parts = engine.submit_all((1..=4).map(|i| ThreadJob::new(|x: u64| x * x, (i,))))?;
+/// let sum = engine.submit(ThreadJob::new(|parts: Vec<u64>| parts.iter().sum::<u64>(), (&parts,)))?;
+/// assert_eq!(sum.result()?, 30);
+/// # Ok::<(), executor_engine::Error>(())
+/// ```
+impl<T: Clone + Send + 'static> IntoArg<Vec<T>> for &[JobHandle<T>] {
+    fn into_arg(self) -> Arg<Vec<T>> {
+        let jobs = self.iter().map(|handle| Upstream(Some(Arc::clone(handle.job()))));
+        Arg(Source::Many(Box::new(All(jobs.collect()))))
+    }
+}
+
+impl<T: Clone + Send + 'static> IntoArg<Vec<T>> for &Vec<JobHandle<T>> {
+    fn into_arg(self) -> Arg<Vec<T>> {
+        self.as_slice().into_arg()
     }
 }
 
@@ -228,6 +270,14 @@ struct Upstream<T>(Option<Arc<dyn TypedJob<T>>>);
 impl<T> Upstream<T> {
     fn job(&self) -> &Arc<dyn TypedJob<T>> {
         self.0.as_ref().expect("an upstream is there until it is dropped")
+    }
+
+    /// The job's result. The dispatcher starts a job only when its upstreams are done; a result
+    /// can be gone since only by `take`.
+    fn result(&self, clone: fn(&T) -> T) -> Result<T, JobError> {
+        let mut value = None;
+        self.job().with_result(&mut |result| value = result.map(clone));
+        value.ok_or_else(JobError::taken)
     }
 }
 

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::gate::Gate;
 use super::link::{EngineId, Link};
 use super::outcome::JobError;
 use super::panics;
@@ -62,13 +63,10 @@ pub(crate) struct Meta {
     pub(crate) fresh_process: bool,
 }
 
-/// Beside the status: somebody waits for the job's end.
-const WAITED: u8 = 1 << 7;
-
 /// What every job has, whatever its types.
 pub(crate) struct Head {
     pub(crate) id: JobId,
-    status: AtomicU8,
+    gate: Gate<Waiter>,
     kind: AtomicU8,
     /// `2 * run + claimed`: which run of the job this is, and whether somebody runs it.
     run: AtomicU32,
@@ -77,7 +75,6 @@ pub(crate) struct Head {
     submitted: AtomicU64,
     started: AtomicU64,
     finished: AtomicU64,
-    waiters: Mutex<Option<Box<Vec<Waiter>>>>,
     /// The engine that the job belongs to; 0 is none yet.
     engine: AtomicU64,
     meta: OnceLock<Box<Meta>>,
@@ -107,14 +104,13 @@ impl Head {
     fn new(kind: KindId) -> Self {
         Self {
             id: JobId::next(),
-            status: AtomicU8::new(Status::Created as u8),
+            gate: Gate::new(),
             kind: AtomicU8::new(kind as u8),
             run: AtomicU32::new(0),
             attempt: AtomicU32::new(0),
             submitted: AtomicU64::new(0),
             started: AtomicU64::new(0),
             finished: AtomicU64::new(0),
-            waiters: Mutex::new(None),
             engine: AtomicU64::new(0),
             meta: OnceLock::new(),
         }
@@ -126,55 +122,38 @@ impl Head {
     }
 
     pub(crate) fn status(&self) -> Status {
-        Status::from_u8(self.status.load(Ordering::Acquire) & !WAITED)
+        self.gate.status()
     }
 
     /// Moves from `Created` to `Pending`. Only the job's one owner submits it.
     pub(crate) fn submit(&self, now: u64) {
         self.submitted.store(now, Ordering::Relaxed);
-        self.status.store(Status::Pending as u8, Ordering::Release);
+        self.gate.advance(Status::Pending);
     }
 
     /// Undoes [`submit`](Self::submit) when the engine refused the job.
     pub(crate) fn unsubmit(&self) {
         self.submitted.store(0, Ordering::Relaxed);
-        self.status.store(Status::Created as u8, Ordering::Release);
+        self.gate.advance(Status::Created);
     }
 
     /// The final word on this run; the dispatcher's alone. Returns those to wake.
     pub(crate) fn finish(&self, status: Status, now: u64) -> Option<Box<Vec<Waiter>>> {
-        debug_assert!(status.is_finished());
         self.finished.store(now, Ordering::Relaxed);
-        if self.status.swap(status as u8, Ordering::AcqRel) & WAITED == 0 {
-            return None;
-        }
-        self.waiters.lock().take()
+        self.gate.finish(status)
     }
 
     /// Registers a waiter, unless the job is finished: then it is given back.
     pub(crate) fn add_waiter(&self, waiter: Waiter) -> Result<(), Waiter> {
-        let mut waiters = self.waiters.lock();
-        // Either `finish` sees the mark, and then waits for this lock, or we see its status.
-        let before = self.status.fetch_or(WAITED, Ordering::AcqRel);
-        if Status::from_u8(before & !WAITED).is_finished() {
-            return Err(waiter);
-        }
-        let list = waiters.get_or_insert_default();
-        if let Waiter::Task(new) = &waiter {
-            let same = |old: &Waiter| matches!(old, Waiter::Task(old) if old.will_wake(new));
-            if list.iter().any(same) {
-                return Ok(());
-            }
-        }
-        list.push(waiter);
-        Ok(())
+        self.gate.add(waiter, |old, new| match (old, new) {
+            (Waiter::Task(old), Waiter::Task(new)) => old.will_wake(new),
+            _ => false,
+        })
     }
 
     /// Takes this thread off the waiters.
     pub(crate) fn remove_waiter(&self, thread: &Thread) {
-        if let Some(list) = self.waiters.lock().as_mut() {
-            list.retain(|waiter| !matches!(waiter, Waiter::Thread(t) if t.id() == thread.id()));
-        }
+        self.gate.remove(|waiter| matches!(waiter, Waiter::Thread(t) if t.id() == thread.id()));
     }
 
     /// The current run, to be claimed later with [`claim`](Self::claim).
@@ -194,8 +173,7 @@ impl Head {
         let attempt = self.attempt.load(Ordering::Relaxed);
         self.attempt.store(attempt + 1, Ordering::Relaxed);
         self.started.store(now, Ordering::Relaxed);
-        // Waiters mark the status; all others leave it to the claimant until the run has ended.
-        self.status.fetch_xor(Status::Pending as u8 ^ Status::Running as u8, Ordering::AcqRel);
+        self.gate.advance(Status::Running);
     }
 
     pub(crate) fn attempt(&self) -> u32 {

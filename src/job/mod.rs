@@ -6,6 +6,7 @@
 //! | [`local`], [`thread`], [`process`] | a kind each: its constructors and its own options |
 //! | [`args`], [`callable`] | arguments and what takes them |
 //! | [`cell`] | the allocation that job, handles, engine and dependents share |
+//! | [`gate`] | its status, and those who wait for its end |
 //! | [`handle`] | what a user holds of a submitted job |
 //! | [`link`] | what handles ask of the engine |
 //! | [`status`], [`outcome`], [`panics`] | where a job stands, and why it has no result |
@@ -14,6 +15,7 @@ mod args;
 mod builder;
 mod callable;
 mod cell;
+mod gate;
 mod handle;
 mod link;
 mod local;
@@ -22,6 +24,8 @@ mod panics;
 mod process;
 mod status;
 mod thread;
+
+use crate::sync;
 
 pub use args::{Arg, ArgPack, IntoArg, IntoArgs, Output, Upstreams};
 pub use builder::Job;

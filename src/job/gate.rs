@@ -1,0 +1,66 @@
+//! A job's status and those who wait for its end: one atomic byte, and a list that is touched
+//! only if somebody waits.
+//!
+//! `tests/loom.rs` tries every interleaving of a finish and registrations.
+
+use super::status::Status;
+use super::sync::{AtomicU8, Mutex, Ordering};
+
+/// Beside the status: somebody waits for the job's end.
+const WAITED: u8 = 1 << 7;
+
+/// The status of a job, and those who wait for its end.
+pub(crate) struct Gate<W> {
+    status: AtomicU8,
+    waiters: Mutex<Option<Box<Vec<W>>>>,
+}
+
+impl<W> Gate<W> {
+    pub(crate) fn new() -> Self {
+        Self { status: AtomicU8::new(Status::Created as u8), waiters: Mutex::new(None) }
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        Status::from_u8(self.status.load(Ordering::Acquire) & !WAITED)
+    }
+
+    /// Moves on to an unfinished status. Only one caller at a time may: before submission the
+    /// job's owner, while it runs its claimant, else the dispatcher.
+    pub(crate) fn advance(&self, to: Status) {
+        debug_assert!(!to.is_finished());
+        // Waiters set their bit at any time, so the status is changed beside it.
+        let from = self.status.load(Ordering::Relaxed) & !WAITED;
+        self.status.fetch_xor(from ^ to as u8, Ordering::AcqRel);
+    }
+
+    /// The end. Gives those who waited, to be woken.
+    pub(crate) fn finish(&self, status: Status) -> Option<Box<Vec<W>>> {
+        debug_assert!(status.is_finished());
+        if self.status.swap(status as u8, Ordering::AcqRel) & WAITED == 0 {
+            return None;
+        }
+        self.waiters.lock().take()
+    }
+
+    /// Registers a waiter, unless an equal one is registered; `Err` if the end has come.
+    pub(crate) fn add(&self, waiter: W, same: impl Fn(&W, &W) -> bool) -> Result<(), W> {
+        let mut waiters = self.waiters.lock();
+        // Either `finish` sees the bit, and then waits for this lock, or we see its status.
+        let before = self.status.fetch_or(WAITED, Ordering::AcqRel);
+        if Status::from_u8(before & !WAITED).is_finished() {
+            return Err(waiter);
+        }
+        let list = waiters.get_or_insert_with(Box::default);
+        if !list.iter().any(|other| same(other, &waiter)) {
+            list.push(waiter);
+        }
+        Ok(())
+    }
+
+    /// Takes waiters off the list.
+    pub(crate) fn remove(&self, unwanted: impl Fn(&W) -> bool) {
+        if let Some(list) = self.waiters.lock().as_mut() {
+            list.retain(|waiter| !unwanted(waiter));
+        }
+    }
+}
