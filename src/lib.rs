@@ -1,4 +1,39 @@
-//! executor-engine: a synchronous job engine for plain Rust programs.
+//! A synchronous job engine for plain Rust programs: no async runtime, no server to install.
+//!
+//! Closures run on the engine's rayon pool, functions in worker processes, each feeding the next
+//! by its handle:
+//!
+//! ```
+//! use executor_engine::prelude::*;
+//!
+//! #[task] // may run in another process
+//! fn add(a: i64, b: i64) -> i64 { a + b }
+//!
+//! let engine = Engine::new()?;
+//! let a = engine.submit(LocalJob::new(|| 3_i64, ()))?;
+//! let b = engine.submit(ThreadJob::new(|x: i64, y: i64| x * y, (&a, 4)))?;
+//! let c = engine.submit(ProcessJob::new(add, (&b, 5)))?;
+//! engine.wait()?;
+//! assert_eq!(c.result()?, 17);
+//! # Ok::<(), executor_engine::Error>(())
+//! ```
+//!
+//! | to | see |
+//! |---|---|
+//! | make an engine, submit, wait, shut down | [`Engine`], [`EngineBuilder`] |
+//! | say what is to run | [`LocalJob`], [`ThreadJob`], [`ProcessJob`]; [`Job`] for what all share |
+//! | feed one job from another | [`IntoArg`] |
+//! | make a function callable in other processes | [`task`](macro@task) |
+//! | get the result, or why there is none | [`JobHandle`], [`JobError`] |
+//! | look at many jobs | [`Jobs`], [`Stats`] |
+//!
+//! # Theory of operation
+//!
+//! A job is data. [`Engine::submit`] gives it to the *dispatcher*, a state machine that knows
+//! which jobs wait for which and how many may run. A job whose arguments are all there goes to
+//! the *backend* of its kind, which runs it and reports its end; the dispatcher then publishes
+//! the outcome, wakes whoever waits, and starts or cancels the dependents. Nothing polls: an
+//! idle engine does nothing at all.
 
 #![deny(unsafe_code)]
 
@@ -17,6 +52,53 @@ mod wire;
 
 pub use engine::{Engine, EngineBuilder, Jobs, Shutdown, Stats};
 pub use error::{Error, Result, StalledJob};
+/// Makes a function a task: callable by name in any process of the same program, and still an
+/// ordinary function.
+///
+/// ```
+/// use executor_engine::prelude::*;
+///
+/// #[task]
+/// fn area(width: f64, height: f64) -> f64 { width * height }
+///
+/// #[task(name = "billing.parse")] // instead of the path, for names that outlive refactorings
+/// fn parse(text: String) -> Result<u32, std::num::ParseIntError> { text.parse() }
+///
+/// assert_eq!(area(2.0, 3.0), 6.0);
+/// assert_eq!(parse.name(), "billing.parse");
+/// let engine = Engine::new()?;
+/// assert_eq!(engine.submit(ProcessJob::new(area, (2.0, 3.0)))?.result()?, 6.0);
+/// // A task that returns a `Result` fails its job by `Err`:
+/// assert!(engine.submit(ProcessJob::new(parse, ("x".to_owned(),)))?.result().is_err());
+/// # Ok::<(), executor_engine::Error>(())
+/// ```
+///
+/// The function's name becomes a unit struct that derefs to the function, so it can be called
+/// and passed on. Its arguments are owned values that serde can carry, twelve at most; its result
+/// likewise. A return type is taken for a `Result` if it is written so (`Result<..>`,
+/// `io::Result<..>`, `anyhow::Result<..>`).
+///
+/// A task's name is `crate::path::function`, or what `name = ".."` says. Two tasks of one name
+/// are an error when one of them is submitted. `crate = path` names this crate where it goes by
+/// another name.
+///
+/// What cannot be a task is refused by the compiler, with the reason:
+///
+/// ```compile_fail
+/// # use executor_engine::prelude::*;
+/// #[task]
+/// fn borrowed(text: &str) -> usize { text.len() } // take a String: arguments travel
+/// ```
+/// ```compile_fail
+/// # use executor_engine::prelude::*;
+/// #[task]
+/// fn generic<T>(value: T) {} // one name is one function
+/// ```
+/// ```compile_fail
+/// # use executor_engine::prelude::*;
+/// #[task]
+/// async fn later() {} // a task runs to its end
+/// ```
 pub use executor_engine_macros::task;
 pub use id::JobId;
 pub use job::{
@@ -53,3 +135,8 @@ pub mod __private {
         }
     }
 }
+
+/// The README's snippets are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
