@@ -112,7 +112,7 @@ fn in_flight(engine: &Engine, count: usize) -> f64 {
         engine.wait().expect("all finished");
         sum = handles.iter().map(|handle| handle.result().expect("done")).sum();
     });
-    assert_eq!(sum, (1..=count as u64).sum());
+    assert_eq!(sum, (1..=count as u64).sum::<u64>());
     engine.jobs().clear_finished();
     time
 }

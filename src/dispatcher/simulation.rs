@@ -14,7 +14,7 @@ use super::ready::Limits;
 use crate::job::{CancelReason, KindId};
 
 const STEPS: u64 = 1_000_000;
-const STEPS_PER_SEED: u64 = 2_000;
+const STEPS_PER_SEED: u64 = 500;
 
 /// What the outside world knows of a job.
 #[derive(Clone, Debug, Default)]
