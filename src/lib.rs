@@ -2,6 +2,9 @@
 
 #![deny(unsafe_code)]
 
+// `#[task]` names this crate by its name, in here too.
+extern crate self as executor_engine;
+
 mod backend;
 mod clock;
 mod dispatcher;
@@ -11,12 +14,14 @@ mod forkserver;
 mod id;
 mod job;
 pub mod prelude;
+mod sys;
 mod task;
 mod wire;
 
 pub use engine::{Engine, EngineBuilder, Jobs, Shutdown, Stats};
 pub use error::{Error, Result, StalledJob};
 pub use executor_engine_macros::task;
+pub use forkserver::init;
 pub use id::JobId;
 pub use job::{
     Arg, ArgPack, Callable, CancelReason, IntoArg, IntoArgs, Job, JobError, JobHandle, JobInfo,
