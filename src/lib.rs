@@ -37,6 +37,9 @@
 
 #![deny(unsafe_code)]
 
+// `#[task]` names this crate by its name, in here too.
+extern crate self as executor_engine;
+
 mod backend;
 mod clock;
 mod dispatcher;
@@ -47,6 +50,7 @@ mod id;
 mod job;
 pub mod prelude;
 mod sync;
+mod sys;
 mod task;
 mod wire;
 
@@ -100,6 +104,7 @@ pub use error::{Error, Result, StalledJob};
 /// async fn later() {} // a task runs to its end
 /// ```
 pub use executor_engine_macros::task;
+pub use forkserver::init;
 pub use id::JobId;
 pub use job::{
     Arg, ArgPack, Callable, CancelReason, IntoArg, IntoArgs, Job, JobError, JobHandle, JobInfo,

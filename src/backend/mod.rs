@@ -20,7 +20,7 @@ pub(crate) use blocking::BlockingBackend;
 pub(crate) use execute::execute;
 pub(crate) use here::Here;
 pub(crate) use local::LocalBackend;
-pub(crate) use process::{ProcessBackend, ProcessSettings};
+pub(crate) use process::{ProcessBackend, Settings as ProcessSettings};
 pub(crate) use thread::{ThreadBackend, ThreadSettings};
 
 /// One run of a job, handed to a backend.

@@ -1,27 +1,46 @@
-//! stub
-use super::{Backend, Reports, Run};
-use std::path::PathBuf;
-use std::sync::Weak;
-use std::time::Duration;
-pub(crate) struct ProcessSettings {
-    pub(crate) limit: usize,
-    pub(crate) max_jobs_per_worker: Option<u32>,
-    pub(crate) max_frame_bytes: usize,
-    pub(crate) kill_grace: Duration,
-    pub(crate) worker_exe: Option<PathBuf>,
-}
-pub(crate) struct ProcessBackend;
-impl ProcessBackend {
-    pub(crate) fn new(_: ProcessSettings, _: Weak<dyn Reports>) -> Self {
-        Self
-    }
-}
-impl Backend for ProcessBackend {
-    fn push(&self, _: Run) {}
-    fn kick(&self) {}
-    fn abort(&self, _: &Run) {}
-    fn has_waiting(&self) -> bool {
-        false
-    }
-    fn shutdown(&self) {}
-}
+//! Process jobs: the engine's side of the fork server and its workers.
+//!
+//! Runs wait in a queue of this backend. A worker that is idle gets the next one; if none is and
+//! there may be more, a worker is forked; else, if jobs are short, they are sent ahead to busy
+//! workers, and taken back if they get stuck there. Who may do what:
+//!
+//! * Everything is decided under one lock, the [`pool`]'s; writes to sockets never block, so
+//!   they are made under it too. Users' code (encoding, decoding, dropping) never runs under it.
+//! * Replies of a worker are read by whoever holds its [`Inbox`](worker::Inbox): the I/O thread,
+//!   or a user's thread that waits for the job which that worker runs. That spares the hop from
+//!   one thread to the other, which costs half of a round trip.
+//! * A worker is buried when the fork server has told how it ended, never by a guess.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`backend`] | `ProcessBackend`: the backend's interface, abort, shutdown |
+//! | [`shared`] | what its threads share; how news reach the dispatcher |
+//! | [`pool`] | the queue and the workers |
+//! | [`schedule`] | which job goes where; what is sent ahead; what is taken back |
+//! | [`worker`], [`outbox`] | one worker as the engine sees it; bytes on their way to it |
+//! | [`server`] | the fork server as the engine sees it: its start, its control socket |
+//! | [`spawn`] | new workers, and the end of old ones |
+//! | [`replies`] | what comes from workers |
+//! | [`death`] | workers and fork servers that have ended |
+//! | [`io`] | the I/O thread |
+//! | [`wait`] | user threads that serve the worker they wait for |
+//! | [`stderr`] | what workers write to stderr |
+
+mod backend;
+mod death;
+mod io;
+mod outbox;
+mod pool;
+mod replies;
+mod schedule;
+mod server;
+mod shared;
+mod spawn;
+mod stderr;
+#[cfg(test)]
+mod tests;
+mod wait;
+mod worker;
+
+pub(crate) use backend::ProcessBackend;
+pub(crate) use shared::Settings;

@@ -1,0 +1,199 @@
+//! `ProcessBackend`: the backend's interface, abort, shutdown.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use super::outbox::Args;
+use super::pool::Pool;
+use super::shared::{Settings, Shared};
+use super::worker::Queued;
+use crate::backend::{Backend, Reports, Run};
+use crate::job::{AnyJob, JobError};
+use crate::sys;
+use crate::wire::message::ToServer;
+
+/// Runs process jobs.
+pub(crate) struct ProcessBackend {
+    shared: Arc<Shared>,
+}
+
+impl ProcessBackend {
+    /// A backend that has started nothing yet.
+    pub(crate) fn new(settings: Settings, reports: Weak<dyn Reports>) -> Self {
+        Self { shared: Shared::new(settings, reports) }
+    }
+
+    /// Starts the fork server before the first job needs it.
+    ///
+    /// # Errors
+    /// It cannot be started. That is tried again when a job needs it.
+    pub(crate) fn prestart(&self) -> Result<(), JobError> {
+        self.shared
+            .locked(|pool| if pool.closed { Ok(()) } else { pool.ensure_server(&self.shared) })
+            .0
+    }
+
+    /// The pids of the workers that have not ended, as far as known.
+    pub(crate) fn workers(&self) -> Vec<i32> {
+        self.shared
+            .locked(|pool| {
+                let alive = pool.workers.values().filter(|worker| worker.end.is_none());
+                alive.filter_map(|worker| worker.pid).collect()
+            })
+            .0
+    }
+
+    /// The pid of the fork server, if one runs.
+    pub(crate) fn server(&self) -> Option<u32> {
+        self.shared.locked(|pool| pool.server.as_ref().map(|server| server.child.id())).0
+    }
+}
+
+impl Backend for ProcessBackend {
+    fn push(&self, run: Run) {
+        self.shared.arrivals.push(run);
+    }
+
+    fn kick(&self) {
+        let mut arrived = Vec::new();
+        let mut posted = false;
+        while let Some(run) = self.shared.arrivals.pop() {
+            match encode(&self.shared.settings, run) {
+                Ok(queued) => arrived.push(queued),
+                Err((run, error)) => {
+                    // A cancelled one was reported by who cancelled it.
+                    if run.claim() {
+                        run.job.store_error(error);
+                        self.shared.post(&run.job, false);
+                        posted = true;
+                    }
+                }
+            }
+        }
+        if !arrived.is_empty() {
+            let ((), failed) = self.shared.locked(|pool| {
+                pool.queue.extend(arrived);
+                pool.schedule(&self.shared);
+                if pool.closed {
+                    let error = JobError::no_worker("the engine is shut down".into());
+                    pool.fail_all(None, &error);
+                }
+            });
+            posted |= failed;
+        }
+        if posted {
+            self.shared.drive();
+        }
+    }
+
+    fn abort(&self, run: &Run) {
+        if run.claim() {
+            // It is somewhere in a queue, and will be dropped from there when its turn comes.
+            self.shared.post(&run.job, false);
+            self.shared.drive();
+            return;
+        }
+        let ((), posted) = self.shared.locked(|pool| {
+            pool.abort(run);
+            pool.schedule(&self.shared);
+        });
+        if posted {
+            self.shared.drive();
+        }
+    }
+
+    fn has_waiting(&self) -> bool {
+        !self.shared.arrivals.is_empty()
+            || self.shared.locked(|pool| !pool.queue.is_empty() || !pool.returned.is_empty()).0
+    }
+
+    /// Serves the worker that runs the job, and so is woken by the worker itself. Does nothing
+    /// if another thread does it already, or the job is not at the head of a worker.
+    fn serve(&self, job: &Arc<dyn AnyJob>, deadline: Option<Instant>) {
+        self.shared.wait_here(job, deadline);
+    }
+
+    fn shutdown(&self) {
+        let grace = self.shared.settings.kill_grace;
+        let ((server, threads), _) = self.shared.locked(|pool| {
+            pool.closed = true;
+            for worker in pool.workers.values() {
+                // Idle workers exit at the end of their stream.
+                sys::shutdown(&worker.socket, std::net::Shutdown::Both);
+            }
+            let millis = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+            pool.tell(&ToServer::Bye { grace: millis }, Vec::new());
+            (pool.server.take(), pool.threads.take())
+        });
+        let Some(mut threads) = threads else { return };
+        threads.stop_io();
+        if let Some(mut server) = server {
+            // It ends when its workers have. The limit is for one that is stopped or lost.
+            server.wait(grace + Duration::from_secs(5));
+        }
+        threads.stderr.stop();
+        self.shared.locked(|pool| pool.workers.clear());
+    }
+}
+
+impl Drop for ProcessBackend {
+    fn drop(&mut self) {
+        self.shutdown();
+    }
+}
+
+/// Makes a run ready to be sent.
+fn encode(settings: &Settings, run: Run) -> Result<Queued, (Run, JobError)> {
+    let Some(task) = run.job.task() else {
+        return Err((run, JobError::codec("this job has no task".into())));
+    };
+    if u16::try_from(task.name().len()).is_err() {
+        return Err((run, JobError::codec("the name of its task is too long".into())));
+    }
+    let mut args = Vec::new();
+    if let Err(error) = run.job.encode_args(&mut args) {
+        return Err((run, error));
+    }
+    if args.len() > settings.max_frame_bytes {
+        let error = JobError::codec(format!(
+            "the arguments of task {} are {} bytes encoded, where {} are allowed: raise \
+             max_frame_bytes, or put them into a file",
+            task.name(),
+            args.len(),
+            settings.max_frame_bytes
+        ));
+        return Err((run, error));
+    }
+    let fresh = run.job.head().meta().is_some_and(|meta| meta.fresh_process);
+    Ok(Queued { run, task, args: Args::new(args), fresh, claimed: false, deaths: 0 })
+}
+
+impl Pool {
+    /// Calls off a run that was claimed: it waits after it was taken back, or a worker has it.
+    fn abort(&mut self, run: &Run) {
+        let key = run.job.head().key();
+        let same = |job: &Queued| job.run.job.head().key() == key && job.run.run == run.run;
+        if let Some(at) = self.returned.iter().position(same) {
+            if let Some(job) = self.returned.remove(at) {
+                self.fail(job, None);
+            }
+            return;
+        }
+        let found = self.workers.values().find_map(|worker| {
+            let entry = worker.in_flight.iter().find(|e| e.job.as_ref().is_some_and(same))?;
+            Some((worker.id, entry.seq))
+        });
+        // Not found: its reply is being handled.
+        let Some((id, seq)) = found else { return };
+        self.take_back(id, seq - 1);
+        match self.returned.iter().position(same) {
+            Some(at) => {
+                if let Some(job) = self.returned.remove(at) {
+                    self.fail(job, None);
+                }
+            }
+            // The worker has begun it.
+            None => self.kill(id, true, None),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The I/O thread: what comes from workers and from the fork server, when no user's thread
+//! waits for it.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use super::shared::Shared;
+use super::stderr::Forwarder;
+
+/// The event of the wake-up descriptor.
+const WAKE: u64 = u64::MAX;
+
+/// The events of control sockets have this bit; the others are workers'.
+const CONTROL: u64 = 1 << 63;
+
+/// The event of a fork server's control socket.
+pub(super) const fn control_event(generation: u64) -> u64 {
+    CONTROL | generation
+}
+
+/// The backend's threads, and what wakes them.
+pub(super) struct Threads {
+    pub(super) epoll: Arc<Epoll>,
+    pub(super) stderr: Forwarder,
+    wake: Arc<EventFd>,
+    stop: Arc<AtomicBool>,
+    io: Option<JoinHandle<()>>,
+}
+
+impl Threads {
+    pub(super) fn start(shared: Arc<Shared>) -> io::Result<Self> {
+        let epoll = Arc::new(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
+        let wake = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
+        epoll.add(&*wake, EpollEvent::new(EpollFlags::EPOLLIN, WAKE))?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let stderr = Forwarder::start()?;
+        let thread = {
+            let (epoll, wake, stop) = (Arc::clone(&epoll), Arc::clone(&wake), Arc::clone(&stop));
+            std::thread::Builder::new()
+                .name("executor-io".into())
+                .spawn(move || run(&shared, &epoll, &wake, &stop))
+        };
+        match thread {
+            Ok(thread) => Ok(Self { epoll, stderr, wake, stop, io: Some(thread) }),
+            Err(error) => {
+                stderr.stop();
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes the I/O thread look at the clock.
+    pub(super) fn wake(&self) {
+        let _ = self.wake.write(1);
+    }
+
+    /// Ends the I/O thread and waits for it, unless this is it.
+    pub(super) fn stop_io(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        self.wake();
+        if let Some(thread) = self.io.take()
+            && thread.thread().id() != std::thread::current().id()
+        {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(shared: &Arc<Shared>, epoll: &Epoll, wake: &EventFd, stop: &AtomicBool) {
+    let mut events = [EpollEvent::empty(); 64];
+    while !stop.load(Ordering::Acquire) {
+        let timeout = shared.answer_timeout();
+        let n = match epoll.wait(&mut events, timeout) {
+            Ok(n) => n,
+            Err(Errno::EINTR) => continue,
+            Err(error) => {
+                log::error!(target: "executor_engine::process", "epoll: {error}");
+                return;
+            }
+        };
+        let mut posted = false;
+        for event in &events[..n] {
+            posted |= match event.data() {
+                WAKE => {
+                    let _ = wake.read();
+                    false
+                }
+                id if id & CONTROL != 0 => shared.control_ready(id & !CONTROL, event.events()),
+                id => shared.worker_ready(id, event.events()),
+            };
+        }
+        posted |= shared.check_answer();
+        if posted {
+            shared.drive();
+        }
+    }
+}
+
+impl Shared {
+    /// How long to wait at most: until an unanswered greeting is overdue.
+    fn answer_timeout(&self) -> EpollTimeout {
+        if !self.greeting.load(Ordering::Acquire) {
+            return EpollTimeout::NONE;
+        }
+        let by = self.locked(|pool| {
+            pool.server.as_ref().filter(|server| !server.greeted).map(|server| server.answer_by)
+        });
+        match by.0 {
+            Some(by) => {
+                let left = by.saturating_duration_since(Instant::now());
+                let left = left + std::time::Duration::from_millis(1);
+                EpollTimeout::try_from(left).unwrap_or(EpollTimeout::MAX)
+            }
+            None => {
+                self.greeting.store(false, Ordering::Release);
+                EpollTimeout::NONE
+            }
+        }
+    }
+
+    /// A worker's socket has something, or room.
+    fn worker_ready(&self, id: u64, what: EpollFlags) -> bool {
+        if what.contains(EpollFlags::EPOLLOUT) {
+            self.locked(|pool| {
+                if let (Some(worker), Some(threads)) = (pool.workers.get_mut(&id), &pool.threads) {
+                    worker.flush(&threads.epoll);
+                }
+            });
+        }
+        let ended = EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
+        if !what.intersects(EpollFlags::EPOLLIN | ended) {
+            return false;
+        }
+        match self.take_inbox(id) {
+            Some((mut inbox, socket)) => {
+                let batch = self.receive(id, &mut inbox, &socket, false, None);
+                self.return_inbox(id, inbox) | batch.posted
+            }
+            None => {
+                // A user's thread reads it, and will see the end itself. It cannot be masked.
+                if what.intersects(ended) {
+                    self.locked(|pool| {
+                        if let (Some(worker), Some(threads)) =
+                            (pool.workers.get_mut(&id), &pool.threads)
+                            && worker.inbox.is_none()
+                        {
+                            worker.unwatch(&threads.epoll);
+                        }
+                    });
+                }
+                false
+            }
+        }
+    }
+}

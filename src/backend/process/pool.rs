@@ -1,0 +1,176 @@
+//! The queue and the workers: all that is under the lock.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use super::io::Threads;
+use super::server::ForkServer;
+use super::shared::{Failure, Settings};
+use super::worker::{End, Queued, State, Worker};
+use crate::job::JobError;
+use crate::wire::message::ToServer;
+
+/// The queue and the workers.
+pub(super) struct Pool {
+    pub(super) settings: Arc<Settings>,
+    /// Runs that were taken back from workers: they go first.
+    pub(super) returned: VecDeque<Queued>,
+    pub(super) queue: VecDeque<Queued>,
+    pub(super) workers: BTreeMap<u64, Worker>,
+    /// Active workers that have nothing in flight; the last one was busy last.
+    pub(super) idle: Vec<u64>,
+    /// Workers that were assigned something that is not sent yet.
+    pub(super) dirty: Vec<u64>,
+    pub(super) pace: Pace,
+    /// How many jobs were finished, by all workers.
+    pub(super) finished: u64,
+    pub(super) server: Option<ForkServer>,
+    pub(super) last_generation: u64,
+    pub(super) last_worker: u64,
+    pub(super) threads: Option<Threads>,
+    /// Jobs that have just failed, for [`Shared::locked`](super::shared::Shared::locked).
+    pub(super) failures: Vec<Failure>,
+    pub(super) closed: bool,
+}
+
+impl Pool {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self {
+            settings: Arc::new(settings),
+            returned: VecDeque::new(),
+            queue: VecDeque::new(),
+            workers: BTreeMap::new(),
+            idle: Vec::new(),
+            dirty: Vec::new(),
+            pace: Pace::default(),
+            finished: 0,
+            server: None,
+            last_generation: 0,
+            last_worker: 0,
+            threads: None,
+            failures: Vec::new(),
+            closed: false,
+        }
+    }
+
+    /// How many workers have something to do, or are being killed over it.
+    pub(super) fn busy(&self) -> usize {
+        let closing = self.workers.values().filter(|w| w.state == State::Closing).count();
+        self.workers.len() - closing - self.idle.len()
+    }
+
+    pub(super) fn max_jobs(&self) -> u32 {
+        self.settings.max_jobs_per_worker.unwrap_or(u32::MAX)
+    }
+
+    /// Notes that a job failed without a worker's word.
+    pub(super) fn fail(&mut self, job: Queued, error: Option<JobError>) {
+        self.failures.push((job.run.job, error));
+    }
+
+    /// Gives jobs that no worker has begun back to the queue.
+    pub(super) fn give_back(&mut self, jobs: impl IntoIterator<Item = Queued>) {
+        self.returned.extend(jobs);
+    }
+
+    /// Takes back requests that the worker has not begun, numbered above `keep`. They are in
+    /// the queue again when this returns.
+    pub(super) fn take_back(&mut self, id: u64, keep: u32) -> usize {
+        let Some(worker) = self.workers.get_mut(&id) else { return 0 };
+        let limit = worker.claims().lower(keep);
+        let mut taken = Vec::new();
+        for entry in &mut worker.in_flight {
+            if entry.seq > limit {
+                taken.extend(entry.job.take());
+            }
+        }
+        let n = taken.len();
+        worker.taken_back += n;
+        worker.given = worker.given.saturating_sub(u32::try_from(n).unwrap_or(0));
+        self.give_back(taken);
+        n
+    }
+
+    /// Has a worker killed: with SIGTERM first, if it is to have the chance.
+    pub(super) fn kill(&mut self, id: u64, gently: bool, note: Option<String>) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        if worker.note.is_none() {
+            worker.note = note;
+        }
+        worker.state = State::Dying;
+        self.idle.retain(|&idle| idle != id);
+        self.take_back(id, 0);
+        let grace = if gently { self.settings.kill_grace } else { Default::default() };
+        let grace = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+        self.tell(&ToServer::Kill { worker: id, term: gently, grace }, Vec::new());
+    }
+
+    /// The limit of jobs to send ahead to one worker.
+    pub(super) fn depth(&self) -> usize {
+        self.pace.depth()
+    }
+
+    /// Notes how a worker ended, for its burial.
+    pub(super) fn set_end(&mut self, id: u64, end: End) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.end.get_or_insert(end);
+            if worker.state == State::Active {
+                worker.state = State::Dying;
+            }
+            self.idle.retain(|&idle| idle != id);
+            crate::sys::shutdown(&worker.socket, std::net::Shutdown::Both);
+        }
+    }
+}
+
+/// How long jobs take, to tell how many to send ahead.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    /// A moving average in nanoseconds; 0 is "not known".
+    average: u64,
+}
+
+/// How much work to send ahead, in nanoseconds: enough to hide the wake-up of a thread that was
+/// not running, little enough to wait for.
+const AHEAD: u64 = 1_500_000;
+
+/// The most jobs to send ahead.
+pub(super) const MOST_AHEAD: usize = 64;
+
+impl Pace {
+    /// Notes how long a job took. Long ones count at once, short ones have to be many.
+    pub(super) fn note(&mut self, nanos: u64) {
+        let nanos = nanos.max(1);
+        self.average = match self.average {
+            0 => nanos,
+            old if nanos > old => old / 2 + nanos / 2 + 1,
+            old => old - (old - nanos) / 8,
+        };
+    }
+
+    fn depth(&self) -> usize {
+        match self.average {
+            0 => 1,
+            average => usize::try_from(AHEAD / average).unwrap_or(MOST_AHEAD).clamp(1, MOST_AHEAD),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn depth_follows_the_pace() {
+        let mut pace = Pace::default();
+        assert_eq!(pace.depth(), 1);
+        pace.note(10_000);
+        assert_eq!(pace.depth(), MOST_AHEAD);
+        pace.note(1_000_000_000);
+        assert_eq!(pace.depth(), 1);
+        for _ in 0..100 {
+            pace.note(100_000);
+        }
+        assert!((10..=15).contains(&pace.depth()));
+    }
+}

@@ -1,0 +1,160 @@
+//! What comes from workers.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use super::pool::Pool;
+use super::shared::Shared;
+use super::worker::{Answered, Inbox, State};
+use crate::clock;
+use crate::job::{AnyJob, JobError, PanicInfo};
+use crate::sys;
+use crate::wire::codec;
+use crate::wire::message::{REPLY_CODEC, REPLY_FAILED, REPLY_OK, REPLY_PANICKED, REPLY_SKIPPED};
+
+/// What a batch of replies came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Batch {
+    /// Something was posted: [`Shared::drive`] must follow.
+    pub(super) posted: bool,
+    /// The job that was looked for is among them.
+    pub(super) found: bool,
+}
+
+impl Shared {
+    /// Takes the right to read a worker's replies, if it is there to be taken.
+    pub(super) fn take_inbox(&self, id: u64) -> Option<(Box<Inbox>, Arc<OwnedFd>)> {
+        self.locked(|pool| {
+            let worker = pool.workers.get_mut(&id)?;
+            let inbox = worker.inbox.take()?;
+            Some((inbox, Arc::clone(&worker.socket)))
+        })
+        .0
+    }
+
+    /// Receives once, and handles the replies that are whole by then. `wanted` is the key of a
+    /// job that somebody waits for.
+    pub(super) fn receive(
+        &self,
+        id: u64,
+        inbox: &mut Inbox,
+        socket: &OwnedFd,
+        block: bool,
+        wanted: Option<u64>,
+    ) -> Batch {
+        match sys::recv(socket.as_fd(), inbox.decoder.space(), block) {
+            Ok(0) => inbox.deaf = true,
+            Ok(n) => inbox.decoder.filled(n),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Batch::default(),
+            Err(_) => inbox.deaf = true,
+        }
+        self.absorb(id, inbox, wanted)
+    }
+
+    fn absorb(&self, id: u64, inbox: &mut Inbox, wanted: Option<u64>) -> Batch {
+        let mut breach = None;
+        inbox.frames.clear();
+        loop {
+            match inbox.decoder.next() {
+                Ok(Some(frame)) => inbox.frames.push(frame),
+                Ok(None) => break,
+                Err(error) => {
+                    breach = Some(error.to_string());
+                    break;
+                }
+            }
+        }
+        let ((), posted) = self.locked(|pool| {
+            let breach = pool.take_replies(id, inbox).err().or(breach);
+            if let Some(what) = breach {
+                inbox.deaf = true;
+                pool.kill(id, false, Some(format!("it broke the wire protocol: it sent {what}")));
+            }
+            pool.schedule(self);
+        });
+        let mut batch = Batch { posted, found: false };
+        for Answered { job, kind, range } in inbox.answered.drain(..) {
+            let any = &job.run.job;
+            let ok = settle(any, kind, inbox.decoder.bytes(range));
+            self.post(any, ok);
+            batch.posted = true;
+            batch.found |= wanted == Some(any.head().key());
+        }
+        batch
+    }
+}
+
+impl Pool {
+    /// Matches replies with requests; what the worker has no more to do with goes into
+    /// `inbox.answered`.
+    ///
+    /// # Errors
+    /// What it sent that is no reply to anything.
+    fn take_replies(&mut self, id: u64, inbox: &mut Inbox) -> Result<(), String> {
+        let max_jobs = self.max_jobs();
+        let Some(worker) = self.workers.get_mut(&id) else { return Ok(()) };
+        let mut result = Ok(());
+        let mut done = 0;
+        for (header, range) in inbox.frames.drain(..) {
+            let front = worker.in_flight.pop_front_if(|entry| {
+                entry.seq == header.seq
+                    && match header.kind {
+                        REPLY_SKIPPED => entry.job.is_none(),
+                        REPLY_OK | REPLY_FAILED | REPLY_PANICKED | REPLY_CODEC => {
+                            entry.job.is_some()
+                        }
+                        _ => false,
+                    }
+            });
+            match front.map(|entry| entry.job) {
+                Some(Some(job)) => {
+                    done += 1;
+                    inbox.answered.push(Answered { job, kind: header.kind, range });
+                }
+                Some(None) => worker.taken_back -= 1,
+                None => {
+                    result = Err("a reply to nothing it was asked".to_owned());
+                    break;
+                }
+            }
+        }
+        if done > 0 {
+            let now = clock::now();
+            if worker.warm {
+                self.pace.note((now - worker.mark) / done);
+            }
+            self.finished += done;
+            worker.warm = true;
+            worker.mark = now;
+            worker.pool_mark = self.finished;
+        }
+        if worker.in_flight.is_empty() && worker.state == State::Active && result.is_ok() {
+            let retired = worker.fresh || !worker.takes_jobs(max_jobs);
+            if retired {
+                // A fresh worker that was given nothing yet, or whose job was taken back, stays
+                // for nothing.
+                self.close(id);
+            } else if !self.idle.contains(&id) {
+                self.idle.push(id);
+            }
+        }
+        result
+    }
+}
+
+/// Stores what a worker replied; true if that is a result.
+fn settle(job: &Arc<dyn AnyJob>, kind: u8, bytes: &[u8]) -> bool {
+    let text = || String::from_utf8_lossy(bytes).into_owned();
+    let error = match kind {
+        REPLY_OK => return job.store_encoded(bytes),
+        REPLY_FAILED => JobError::failure_text(text()),
+        REPLY_PANICKED => match codec::decode::<PanicInfo>(bytes) {
+            Ok(info) => JobError::panic(info),
+            Err(error) => JobError::codec(format!("a panic's message does not decode: {error}")),
+        },
+        _ => JobError::codec(text()),
+    };
+    job.store_error(error);
+    false
+}

@@ -1,0 +1,87 @@
+//! What the backend's threads share, and how news reach the dispatcher.
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use crossbeam::queue::SegQueue;
+use parking_lot::Mutex;
+
+use super::pool::Pool;
+use crate::backend::{Reports, Run};
+use crate::job::{AnyJob, JobError};
+
+/// What can be set.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// How many workers may be busy at once.
+    pub(crate) limit: usize,
+    /// After how many jobs a worker is replaced.
+    pub(crate) max_jobs_per_worker: Option<u32>,
+    /// The longest encoded arguments or result.
+    pub(crate) max_frame_bytes: usize,
+    /// How long after SIGTERM a worker gets SIGKILL.
+    pub(crate) kill_grace: Duration,
+    /// The program to start as fork server, if not this one.
+    pub(crate) worker_exe: Option<PathBuf>,
+}
+
+/// What the backend's threads share.
+pub(super) struct Shared {
+    pub(super) settings: Settings,
+    reports: Weak<dyn Reports>,
+    /// Runs that were pushed and not yet looked at.
+    pub(super) arrivals: SegQueue<Run>,
+    pool: Mutex<Pool>,
+    /// Whether a fork server was started and has not answered yet.
+    pub(super) greeting: AtomicBool,
+    pub(super) me: Weak<Self>,
+}
+
+/// A job that ended without a worker's word, and the error to store, if any.
+pub(super) type Failure = (Arc<dyn AnyJob>, Option<JobError>);
+
+impl Shared {
+    pub(super) fn new(settings: Settings, reports: Weak<dyn Reports>) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            pool: Mutex::new(Pool::new(settings.clone())),
+            settings,
+            reports,
+            arrivals: SegQueue::new(),
+            greeting: AtomicBool::new(false),
+            me: Weak::clone(me),
+        })
+    }
+
+    /// Does something with the pool; then, without the lock, reports the jobs that failed by
+    /// it. Also says whether there were any: then [`drive`](Self::drive) must follow.
+    pub(super) fn locked<R>(&self, f: impl FnOnce(&mut Pool) -> R) -> (R, bool) {
+        let mut pool = self.pool.lock();
+        let result = f(&mut pool);
+        let failures = std::mem::take(&mut pool.failures);
+        drop(pool);
+        let posted = !failures.is_empty();
+        for (job, error) in failures {
+            if let Some(error) = error {
+                job.store_error(error);
+            }
+            self.post(&job, false);
+        }
+        (result, posted)
+    }
+
+    /// Puts the news that a job has finished into the dispatcher's inbox.
+    pub(super) fn post(&self, job: &Arc<dyn AnyJob>, ok: bool) {
+        if let Some(reports) = self.reports.upgrade() {
+            reports.post_finished(job.head().key(), ok);
+        }
+    }
+
+    /// Lets the dispatcher act on its inbox. Call it with neither lock nor inbox in hand.
+    pub(super) fn drive(&self) {
+        if let Some(reports) = self.reports.upgrade() {
+            reports.drive();
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The only unsafe code of the crate: thin safe wrappers of system calls and of the linker's
+//! constructor table. Every block says why it is sound.
+//!
+//! | module | wraps |
+//! |---|---|
+//! | [`fds`] | pipes, pidfds, the standard descriptors of a process |
+//! | [`init_array`] | the constructor that runs before `main`, and those after it |
+//! | [`page`] | a page of atomics that several processes share |
+//! | [`process`] | fork, wait, process groups, the environment of a single-threaded process |
+//! | [`socket`] | socketpairs, with and without passed descriptors |
+
+#![allow(unsafe_code, reason = "this module is where unsafe code lives")]
+
+mod fds;
+mod init_array;
+mod page;
+mod process;
+mod socket;
+
+pub(crate) use fds::{
+    close_fds_from, install_null_stdin, install_output, is_socket, nonblocking_pipe, pidfd,
+    take_stdin, working_directory,
+};
+pub(crate) use init_array::{keep_linked, run_later_constructors};
+pub(crate) use page::Page;
+pub(crate) use process::{
+    Ended, Forked, children, environment, fork, kill_group, own_umask, peek_ended, reap,
+    remove_variable, replace_environment, reset_signals,
+};
+pub(crate) use socket::{pair, recv, recv_with_fds, send, send_all, shutdown};
