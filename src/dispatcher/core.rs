@@ -76,8 +76,6 @@ impl<P: Clone> Core<P> {
     /// Takes in what happened at the time `now` and appends what is to be done.
     pub(crate) fn handle(&mut self, event: Event<P>, now: Nanos, effects: &mut Vec<Effect<P>>) {
         self.now = now;
-        // Before the event, so that what it publishes is in the table while that is carried out.
-        self.forget_oldest(effects);
         match event {
             Event::Submit(submission) => self.submit(submission, effects),
             Event::Finished { key, ok } => self.run_ended(key, ok, effects),
@@ -284,13 +282,15 @@ impl<P: Clone> Core<P> {
         self.ending = ending;
     }
 
-    fn forget_oldest(&mut self, effects: &mut Vec<Effect<P>>) {
+    /// Takes the oldest finished job out of the table if there are more than are to be kept.
+    pub(crate) fn forget_oldest(&mut self) -> Option<P> {
         while self.finished_here > self.keep_finished {
-            let Some(key) = self.finished.pop_front() else { return };
+            let key = self.finished.pop_front()?;
             if let Some(payload) = self.forget(key) {
-                effects.push(Effect::Forget(payload));
+                return Some(payload);
             }
         }
+        None
     }
 
     /// Takes a finished job out of the table.

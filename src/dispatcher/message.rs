@@ -60,8 +60,6 @@ pub(crate) enum Effect<P> {
     Abort(P, KindId),
     /// This is final, since the moment `at`: tell whoever waits. The job is in the table.
     Publish { key: Key, verdict: Verdict, at: Nanos },
-    /// The job left the table, finished long ago.
-    Forget(P),
 }
 
 /// How a job ended.

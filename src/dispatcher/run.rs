@@ -221,6 +221,9 @@ impl Dispatcher {
         for effect in effects.drain(..) {
             self.carry_out(desk, effect);
         }
+        while let Some(job) = desk.core.forget_oldest() {
+            desk.after().forgotten.push(job);
+        }
         desk.effects = effects;
     }
 
@@ -253,7 +256,6 @@ impl Dispatcher {
                     desk.after.get_or_insert_default().wakes.extend(*waiters);
                 }
             }
-            Effect::Forget(job) => desk.after().forgotten.push(job),
         }
     }
 

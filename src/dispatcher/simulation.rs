@@ -77,12 +77,16 @@ impl World {
             self.observe(effect);
         }
         self.core.sanity_check();
+        while let Some(key) = self.core.forget_oldest() {
+            assert!(self.jobs[&key].verdict.is_some(), "{key}: forgotten before its end");
+        }
+        self.core.sanity_check();
         effects
     }
 
     fn observe(&mut self, effect: &Effect<Key>) {
         match *effect {
-            Effect::Refuse(..) | Effect::Forget(_) => {}
+            Effect::Refuse(..) => {}
             Effect::Start(key, kind) => self.begin(key, kind, false),
             Effect::Inline(key) => self.begin(key, KindId::Thread, true),
             Effect::Abort(key, _) => {
