@@ -8,8 +8,7 @@ use nix::time::{ClockId, clock_gettime};
 /// The monotonic clock in nanoseconds; never 0, which stands for "not yet".
 pub(crate) fn now() -> u64 {
     // This clock cannot fail on Linux; its epoch is the machine's start.
-    let time =
-        clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, |time| Duration::from(time));
+    let time = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
     (time.as_secs() * 1_000_000_000 + u64::from(time.subsec_nanos())).max(1)
 }
 

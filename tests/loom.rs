@@ -71,7 +71,7 @@ fn a_waiter_is_woken_or_told() {
             .collect();
         gate.advance(Status::Running);
         assert_eq!(gate.status(), Status::Running);
-        let woken = gate.finish(Status::Done).map_or(0, |list| list.len());
+        let woken = gate.finish(Status::Done).len();
         assert_eq!(gate.status(), Status::Done);
         for waiter in waiters {
             waiter.join().unwrap();

@@ -4,6 +4,8 @@
 //! the median of the ratios pair by pair, and their spread. `BENCH_SMOKE=1` runs everything
 //! once at a small size, to check that it works.
 
+#![allow(dead_code, unreachable_pub, reason = "each bench uses what it needs")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};

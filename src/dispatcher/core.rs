@@ -324,10 +324,6 @@ impl<P: Clone> Core<P> {
         self.counts
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed
-    }
-
     /// The job's payload, if it was submitted and is still in the table.
     pub(crate) fn get(&self, key: Key) -> Option<&P> {
         self.nodes.get(key)?.payload.as_ref()

@@ -28,7 +28,7 @@ mod wait;
 
 use crate::sync;
 
-pub(crate) use core::{Core, Counts};
-pub(crate) use message::{Event, Refusal, Submission, Upstream};
+pub(crate) use core::Core;
+pub(crate) use message::{Refusal, Submission, Upstream};
 pub(crate) use ready::Limits;
 pub(crate) use run::{Backends, Dispatcher, Payload};

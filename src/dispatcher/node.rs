@@ -68,6 +68,7 @@ impl From<Cause> for CancelReason {
 }
 
 /// The jobs that wait for one: mostly none or one.
+#[expect(clippy::box_collection, reason = "two words where a Vec would make it four")]
 #[derive(Debug, Default)]
 pub(crate) enum Downstream {
     #[default]

@@ -131,6 +131,8 @@ impl Ready {
         &self.limits
     }
 
+    /// The permits that are out: per kind, and in all.
+    #[cfg(test)]
     pub(crate) fn permits(&self) -> ([usize; KindId::COUNT], usize) {
         (self.permits, self.total)
     }

@@ -252,8 +252,9 @@ impl Dispatcher {
                         Status::Cancelled
                     }
                 };
-                if let Some(waiters) = job.head().finish(status, at) {
-                    desk.after.get_or_insert_default().wakes.extend(*waiters);
+                let waiters = job.head().finish(status, at);
+                if !waiters.is_empty() {
+                    desk.after.get_or_insert_default().wakes.extend(waiters);
                 }
             }
         }
@@ -291,7 +292,7 @@ impl Dispatcher {
             // Closed between the look and the submission: its handle is out already.
             job.store_error(JobError::cancelled(CancelReason::Shutdown));
             let waiters = job.head().finish(Status::Cancelled, then);
-            desk.after().wakes.extend(waiters.into_iter().flat_map(|list| *list));
+            desk.after().wakes.extend(waiters);
             desk.after().forgotten.push(job);
         }
     }
@@ -309,7 +310,7 @@ impl Dispatcher {
             drop(desk);
             self.kick(kicks);
             if let Some(after) = after {
-                self.do_after(after);
+                self.do_after(*after);
             }
             if full {
                 // Others' news, not ours to carry for long.
@@ -336,8 +337,7 @@ impl Dispatcher {
         }
     }
 
-    fn do_after(&self, after: Box<After>) {
-        let after = *after;
+    fn do_after(&self, after: After) {
         for waiter in after.wakes {
             waiter.wake();
         }

@@ -1,5 +1,6 @@
 //! [`Job<K, T>`]: what every job has, plus `K`, what only its kind has.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::args::{ArgPack, IntoArgs, Output};
@@ -29,16 +30,16 @@ use crate::id::JobId;
 pub struct Job<K, T> {
     pub(crate) job: Arc<dyn TypedJob<T>>,
     pub(crate) meta: Option<Box<Meta>>,
-    pub(crate) kind: K,
+    kind: PhantomData<fn() -> K>,
 }
 
 impl<K, T> Job<K, T> {
-    pub(crate) fn with_body<B>(kind_id: KindId, kind: K, body: B) -> Self
+    pub(crate) fn with_body<B>(kind: KindId, body: B) -> Self
     where
         T: Send + 'static,
         B: Body<T> + 'static,
     {
-        Self { job: JobCell::shared(kind_id, body), meta: None, kind }
+        Self { job: JobCell::shared(kind, body), meta: None, kind: PhantomData }
     }
 
     /// Names the job, for people: names need not be unique.
@@ -117,7 +118,7 @@ impl<K, T> std::fmt::Debug for Job<K, T> {
 pub(crate) struct InProcess<F, P, A> {
     function: F,
     args: P,
-    types: std::marker::PhantomData<fn(A)>,
+    types: PhantomData<fn(A)>,
 }
 
 impl<F, P, A> InProcess<F, P, A> {
@@ -125,7 +126,7 @@ impl<F, P, A> InProcess<F, P, A> {
     where
         X: IntoArgs<A, Pack = P>,
     {
-        Self { function, args: args.into_args(), types: std::marker::PhantomData }
+        Self { function, args: args.into_args(), types: PhantomData }
     }
 }
 

@@ -138,7 +138,7 @@ impl Head {
     }
 
     /// The final word on this run; the dispatcher's alone. Returns those to wake.
-    pub(crate) fn finish(&self, status: Status, now: u64) -> Option<Box<Vec<Waiter>>> {
+    pub(crate) fn finish(&self, status: Status, now: u64) -> Vec<Waiter> {
         self.finished.store(now, Ordering::Relaxed);
         self.gate.finish(status)
     }

@@ -9,10 +9,13 @@ use super::sync::{AtomicU8, Mutex, Ordering};
 /// Beside the status: somebody waits for the job's end.
 const WAITED: u8 = 1 << 7;
 
+/// A list in one word where a `Vec` has three: mostly there is none.
+type List<W> = Option<Box<Vec<W>>>;
+
 /// The status of a job, and those who wait for its end.
 pub(crate) struct Gate<W> {
     status: AtomicU8,
-    waiters: Mutex<Option<Box<Vec<W>>>>,
+    waiters: Mutex<List<W>>,
 }
 
 impl<W> Gate<W> {
@@ -34,12 +37,12 @@ impl<W> Gate<W> {
     }
 
     /// The end. Gives those who waited, to be woken.
-    pub(crate) fn finish(&self, status: Status) -> Option<Box<Vec<W>>> {
+    pub(crate) fn finish(&self, status: Status) -> Vec<W> {
         debug_assert!(status.is_finished());
         if self.status.swap(status as u8, Ordering::AcqRel) & WAITED == 0 {
-            return None;
+            return Vec::new();
         }
-        self.waiters.lock().take()
+        self.waiters.lock().take().map_or_else(Vec::new, |list| *list)
     }
 
     /// Registers a waiter, unless an equal one is registered; `Err` if the end has come.

@@ -7,7 +7,7 @@ use super::cell::KindId;
 
 /// The kind of jobs that run on the engine's serial lane.
 #[derive(Clone, Copy, Debug)]
-pub struct Local(());
+pub enum Local {}
 
 /// A job on the engine's serial lane: one thread, one job at a time, in the order in which they
 /// became ready, which for jobs without dependencies is the order of submission.
@@ -46,7 +46,7 @@ impl<T: Send + 'static> Job<Local, T> {
         X: IntoArgs<A>,
         A: 'static,
     {
-        Self::with_body(KindId::Local, Local(()), InProcess::new(what, args))
+        Self::with_body(KindId::Local, InProcess::new(what, args))
     }
 
     /// A job that calls a closure returning a `Result`; an `Err` fails the job.
@@ -64,6 +64,6 @@ impl<T: Send + 'static> Job<Local, T> {
         X: IntoArgs<A>,
         A: 'static,
     {
-        Self::with_body(KindId::Local, Local(()), InProcess::new(Fallible(what), args))
+        Self::with_body(KindId::Local, InProcess::new(Fallible(what), args))
     }
 }

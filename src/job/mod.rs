@@ -37,7 +37,9 @@ pub use process::{Process, ProcessJob};
 pub use status::Status;
 pub use thread::{Thread, ThreadJob};
 
-pub(crate) use cell::{AnyJob, Head, KindId, Meta, TypedJob, Waiter};
+pub(crate) use cell::{AnyJob, KindId, Waiter};
+#[cfg(test)]
+pub(crate) use cell::{Meta, TypedJob};
 pub(crate) use link::{EngineId, Link};
-pub(crate) use outcome::{BoxError, PanicInfo, WorkerDeath, chain_text};
+pub(crate) use outcome::{PanicInfo, WorkerDeath};
 pub(crate) use panics::{catch, drop_quietly, install_hook};

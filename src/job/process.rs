@@ -11,7 +11,7 @@ use crate::wire::codec;
 
 /// The kind of jobs that run in worker processes.
 #[derive(Clone, Copy, Debug)]
-pub struct Process(());
+pub enum Process {}
 
 /// A job in a worker process: a [`#[task]`](macro@crate::task) and its arguments.
 ///
@@ -56,7 +56,7 @@ impl<T: Send + 'static> Job<Process, T> {
         X: IntoArgs<P::Args>,
     {
         let body = Remote { task, args: args.into_args() };
-        Self::with_body(KindId::Process, Process(()), body)
+        Self::with_body(KindId::Process, body)
     }
 
     /// Gives the job a process of its own, started for it and ended after it: for tasks that

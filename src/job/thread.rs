@@ -7,7 +7,7 @@ use super::cell::KindId;
 
 /// The kind of jobs that run on threads of the engine.
 #[derive(Clone, Copy, Debug)]
-pub struct Thread(());
+pub enum Thread {}
 
 /// A job on the engine's rayon pool.
 ///
@@ -44,7 +44,7 @@ impl<T: Send + 'static> Job<Thread, T> {
         X: IntoArgs<A>,
         A: 'static,
     {
-        Self::with_body(KindId::Thread, Thread(()), InProcess::new(what, args))
+        Self::with_body(KindId::Thread, InProcess::new(what, args))
     }
 
     /// A job that calls a closure returning a `Result`; an `Err` fails the job.
@@ -62,7 +62,7 @@ impl<T: Send + 'static> Job<Thread, T> {
         X: IntoArgs<A>,
         A: 'static,
     {
-        Self::with_body(KindId::Thread, Thread(()), InProcess::new(Fallible(what), args))
+        Self::with_body(KindId::Thread, InProcess::new(Fallible(what), args))
     }
 
     /// Runs the job on an operating-system thread outside the pool, one of a cached set with a
