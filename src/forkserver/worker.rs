@@ -119,7 +119,7 @@ fn answer(header: Header, body: &[u8], claims: Claims<'_>, frame_cap: u64, reply
         if length as u64 > frame_cap {
             let text = format!(
                 "the result is {length} bytes encoded, where {frame_cap} are allowed: raise \
-                 max_frame_bytes, or put it into a file"
+                 max_message_bytes, or put it into a file"
             );
             replace(reply, REPLY_CODEC, text.as_bytes())
         } else {

@@ -1,7 +1,7 @@
 //! A test that must lose or change its whole process runs part of itself in a process apart:
 //! the same test binary, told by an environment variable which part to play.
 
-#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
 use std::process::{Command, Stdio};
 
@@ -15,7 +15,11 @@ pub fn plays(role: &str) -> bool {
 /// A command that runs the test of that name, and it alone, as the part `role`. Its standard
 /// output is a pipe, its standard error this process's.
 pub fn actor(test: &str, role: &str) -> Command {
-    let mut command = Command::new(std::env::current_exe().expect("this test binary"));
+    as_actor(Command::new(std::env::current_exe().expect("this test binary")), test, role)
+}
+
+/// The same, for a copy of this test binary.
+pub fn as_actor(mut command: Command, test: &str, role: &str) -> Command {
     command
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env(ROLE, role)

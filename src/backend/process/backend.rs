@@ -157,7 +157,7 @@ fn encode(settings: &Settings, run: Run) -> Result<Queued, (Run, JobError)> {
     if args.len() > settings.max_frame_bytes {
         let error = JobError::codec(format!(
             "the arguments of task {} are {} bytes encoded, where {} are allowed: raise \
-             max_frame_bytes, or put them into a file",
+             max_message_bytes, or put them into a file",
             task.name(),
             args.len(),
             settings.max_frame_bytes

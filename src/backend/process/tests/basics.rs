@@ -101,10 +101,10 @@ fn what_is_longer_than_a_frame_may_be_is_refused_on_either_side() {
     let pid = bench.result(&pid).unwrap();
     let result = bench.push(ProcessJob::new(tasks::bytes, (20_000,)));
     let error = bench.error(&result);
-    assert!(error.is_codec() && error.to_string().contains("max_frame_bytes"), "{error}");
+    assert!(error.is_codec() && error.to_string().contains("max_message_bytes"), "{error}");
     let args = bench.push(ProcessJob::new(tasks::length, (vec![200; 20_000],)));
     let error = bench.error(&args);
-    assert!(error.is_codec() && error.to_string().contains("max_frame_bytes"), "{error}");
+    assert!(error.is_codec() && error.to_string().contains("max_message_bytes"), "{error}");
     let same = bench.push(ProcessJob::new(tasks::pid, ()));
     assert_eq!(bench.result(&same).unwrap(), pid);
 }
