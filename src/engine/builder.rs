@@ -291,7 +291,7 @@ impl EngineBuilder {
         let mut window = [0; KindId::COUNT];
         window[KindId::Local as usize] = WINDOW;
         window[KindId::Thread as usize] = WINDOW;
-        window[KindId::Process as usize] = self.max_process_jobs * WINDOW_PER_WORKER;
+        window[KindId::Process as usize] = self.max_process_jobs.saturating_mul(WINDOW_PER_WORKER);
         Limits { max_jobs: self.max_jobs, per_kind, window }
     }
 

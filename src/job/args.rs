@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::cell::{AnyJob, TypedJob};
 use super::handle::JobHandle;
 use super::outcome::JobError;
+use super::panics::drop_quietly;
 
 /// The result of a job that need not be submitted yet, as an argument of another one.
 ///
@@ -305,16 +306,10 @@ impl<T> Drop for Upstream<T> {
         if outermost != Ok(true) {
             return;
         }
-        // A panic in some value's own drop must not leave the list marked active.
-        struct Inactive;
-        impl Drop for Inactive {
-            fn drop(&mut self) {
-                let _ = DROPPING.try_with(|list| list.borrow_mut().active = false);
-            }
-        }
-        let _inactive = Inactive;
         while let Ok(Some(next)) = DROPPING.try_with(|list| list.borrow_mut().jobs.pop()) {
-            drop(next);
+            // A panic in one value's drop must not keep the rest.
+            drop_quietly(next);
         }
+        let _ = DROPPING.try_with(|list| list.borrow_mut().active = false);
     }
 }

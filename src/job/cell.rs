@@ -92,8 +92,9 @@ impl Waiter {
             Self::Thread(thread) => thread.unpark(),
             Self::Task(waker) => {
                 // A waker is foreign code: its panic is its own affair.
-                if catch_unwind(AssertUnwindSafe(|| waker.wake())).is_err() {
+                if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
                     log::error!(target: "executor_engine::job", "a waker panicked");
+                    panics::drop_quietly(payload);
                 }
             }
         }

@@ -1,0 +1,129 @@
+//! The promise: nothing is polled. An engine that has nothing to do makes no context switches,
+//! even with jobs pending; and a job that waits for another burns no time.
+//!
+//! In a binary of its own with one test at a time, so that all engine threads are ours.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use common::{Gate, within};
+use executor_engine::prelude::*;
+
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// Context switches so far of each thread of an engine, by its name and number.
+fn switches() -> BTreeMap<String, u64> {
+    let mut all = BTreeMap::new();
+    for task in std::fs::read_dir("/proc/self/task").unwrap() {
+        let task = task.unwrap();
+        let Ok(status) = std::fs::read_to_string(task.path().join("status")) else { continue };
+        let field = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+            line.split_whitespace().nth(1).unwrap_or_default().to_owned()
+        };
+        let name = field("Name:");
+        if name.starts_with("executor-") {
+            let count = ["voluntary_ctxt_switches:", "nonvoluntary_ctxt_switches:"]
+                .map(|name| field(name).parse::<u64>().unwrap());
+            all.insert(format!("{name} {}", task.file_name().display()), count.iter().sum());
+        }
+    }
+    all
+}
+
+/// The switches settle to nothing: two seconds come in which there is none. What is under test
+/// is what happens in that time, so it is slept through.
+fn assert_idle() {
+    let mut seen = Vec::new();
+    for _ in 0..5 {
+        let before = switches();
+        assert!(!before.is_empty());
+        std::thread::sleep(Duration::from_secs(2));
+        let after = switches();
+        if before == after {
+            return;
+        }
+        seen.push((before, after));
+    }
+    panic!("the engine's threads were never at rest: {seen:#?}");
+}
+
+#[test]
+fn an_idle_engine_with_pending_jobs_makes_no_context_switches() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(|poison| poison.into_inner());
+    within(|| {
+        let engine = Engine::builder().max_thread_jobs(2).build().unwrap();
+        let local = engine.submit(LocalJob::new(|| 1, ())).unwrap();
+        let thread = engine.submit(ThreadJob::new(|x: i32| x, (&local,))).unwrap();
+        let never = ThreadJob::new(|| 1, ());
+        let pending: Vec<_> = (0..100)
+            .map(|_| {
+                let job = ThreadJob::new(|a: i32, b: i32| a + b, (&thread, never.output()));
+                engine.submit(job).unwrap()
+            })
+            .collect();
+        thread.wait().unwrap();
+        assert_idle();
+        engine.submit(never).unwrap();
+        assert!(pending.iter().all(|job| job.result().unwrap() == 2));
+    });
+}
+
+#[test]
+fn an_idle_engine_that_ran_blocking_jobs_makes_no_context_switches() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(|poison| poison.into_inner());
+    within(|| {
+        let engine = Engine::new().unwrap();
+        engine.submit(ThreadJob::new(|| 1, ()).blocking()).unwrap().wait().unwrap();
+        assert_idle();
+    });
+}
+
+#[test]
+fn jobs_that_wait_inside_jobs_sleep_while_others_queue() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(|poison| poison.into_inner());
+    within(|| {
+        let engine = Engine::builder().max_thread_jobs(2).build().unwrap();
+        let (started, gate) = (Gate::new(), Gate::new());
+        let (s, g) = (started.clone(), gate.clone());
+        let slow = engine
+            .submit(
+                ThreadJob::new(
+                    move || {
+                        s.open();
+                        g.pass()
+                    },
+                    (),
+                )
+                .blocking(),
+            )
+            .unwrap();
+        started.pass();
+        // Both pool threads wait for it; more thread jobs are queued behind them.
+        let both = Gate::new();
+        let waits: Vec<_> = (0..2)
+            .map(|i| {
+                let (slow, both) = (slow.clone(), both.clone());
+                let wait = move || {
+                    if i == 1 {
+                        both.open()
+                    }
+                    both.pass();
+                    slow.wait().unwrap();
+                };
+                engine.submit(ThreadJob::new(wait, ())).unwrap()
+            })
+            .collect();
+        let behind: Vec<_> =
+            (0..5).map(|i| engine.submit(ThreadJob::new(move || i, ())).unwrap()).collect();
+        both.pass();
+        assert_idle();
+        gate.open();
+        engine.wait().unwrap();
+        assert!(waits.iter().all(|job| job.status() == Status::Done));
+        assert!(behind.iter().all(|job| job.status() == Status::Done));
+    });
+}

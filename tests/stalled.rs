@@ -1,0 +1,259 @@
+//! The promise: a wait that could never end returns `Stalled` at once, naming each job and what
+//! it waits for, inside jobs as outside; nothing is lost by it, and once the missing job is
+//! submitted all goes on.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{DEADLINE, Gate, Meter, within};
+use executor_engine::prelude::*;
+
+/// A job that waits for one that is not submitted, and that one.
+fn stuck(engine: &Engine) -> (JobHandle<i32>, ThreadJob<i32>) {
+    let missing = ThreadJob::new(|| 1, ());
+    let job = ThreadJob::new(|x: i32| x + 1, (missing.output(),)).name("dependent");
+    (engine.submit(job).unwrap(), missing)
+}
+
+fn assert_names(error: &executor_engine::Error, job: JobId, missing: JobId) {
+    assert!(error.is_stalled(), "{error}");
+    let stalled = error.stalled_jobs().iter().find(|stalled| stalled.id() == job).unwrap();
+    assert_eq!(stalled.waits_for(), [missing]);
+    assert_eq!(stalled.name(), Some("dependent"));
+    let text = error.to_string();
+    for part in [&job.to_string(), &missing.to_string(), "dependent", "submit what they wait for"] {
+        assert!(text.contains(part), "{part} is not in: {text}");
+    }
+}
+
+#[test]
+fn every_wait_from_outside_says_so_and_all_goes_on_afterwards() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let (job, missing) = stuck(&engine);
+        assert_names(&engine.wait().unwrap_err(), job.id(), missing.id());
+        assert_names(&job.wait().unwrap_err(), job.id(), missing.id());
+        assert_names(&engine.wait_job(job.id()).unwrap_err(), job.id(), missing.id());
+        assert_names(&engine.wait_timeout(DEADLINE).unwrap_err(), job.id(), missing.id());
+        assert_names(&job.wait_timeout(DEADLINE).unwrap_err(), job.id(), missing.id());
+        let error = job.result().unwrap_err();
+        assert!(error.is_stalled() && error.to_string().contains(&missing.id().to_string()));
+        assert!(job.with_result(|_| ()).unwrap_err().is_stalled());
+        assert!(job.take().unwrap_err().is_stalled());
+        assert_eq!(job.status(), Status::Pending, "nothing has happened to it");
+        engine.submit(missing).unwrap();
+        assert_eq!(job.result().unwrap(), 2);
+        engine.wait().unwrap();
+    });
+}
+
+#[test]
+fn the_error_names_all_jobs_of_a_long_list() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let missing = ThreadJob::new(|| 1, ());
+        let jobs: Vec<_> = (0..100)
+            .map(|_| engine.submit(ThreadJob::new(|x: i32| x, (missing.output(),))).unwrap())
+            .collect();
+        let below = engine.submit(ThreadJob::new(|x: i32| x, (&jobs[0],))).unwrap();
+        let error = engine.wait().unwrap_err();
+        assert_eq!(error.stalled_jobs().len(), 101);
+        let last = error.stalled_jobs().iter().find(|job| job.id() == below.id()).unwrap();
+        assert_eq!(last.waits_for(), [jobs[0].id()]);
+        assert!(error.to_string().contains("101 jobs") && error.to_string().len() < 2_000);
+    });
+}
+
+#[test]
+fn it_is_not_stalled_while_something_runs() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let (job, missing) = stuck(&engine);
+        let gate = Gate::new();
+        let g = gate.clone();
+        let running = engine.submit(ThreadJob::new(move || g.pass(), ())).unwrap();
+        assert!(!engine.wait_timeout(Duration::from_millis(5)).unwrap());
+        assert!(!job.wait_timeout(Duration::from_millis(5)).unwrap());
+        // Those who wait already are told when it comes true.
+        std::thread::scope(|scope| {
+            let all = scope.spawn(|| engine.wait());
+            let one = scope.spawn(|| job.wait());
+            gate.open();
+            assert_names(&all.join().unwrap().unwrap_err(), job.id(), missing.id());
+            assert_names(&one.join().unwrap().unwrap_err(), job.id(), missing.id());
+        });
+        assert_eq!(running.status(), Status::Done);
+    });
+}
+
+#[test]
+fn a_running_job_may_submit_what_is_missing() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let (job, missing) = stuck(&engine);
+        let missing = std::sync::Mutex::new(Some(missing));
+        let inner = engine.clone();
+        let submits = move || _ = inner.submit(missing.lock().unwrap().take().unwrap()).unwrap();
+        engine.submit(ThreadJob::new(submits, ())).unwrap();
+        engine.wait().unwrap();
+        assert_eq!(job.result().unwrap(), 2);
+        engine.shutdown(Shutdown::Cancel);
+    });
+}
+
+#[test]
+fn waits_inside_jobs_of_every_kind_are_told_too() {
+    within(|| {
+        let engine = Engine::builder().max_thread_jobs(1).max_blocking_jobs(1).build().unwrap();
+        let (job, missing) = stuck(&engine);
+        let waits = |job: JobHandle<i32>| {
+            move || {
+                let error = job.wait().unwrap_err();
+                (error.is_stalled(), error.stalled_jobs().iter().any(|j| j.id() == job.id()))
+            }
+        };
+        let inside = [
+            engine.submit(LocalJob::new(waits(job.clone()), ())).unwrap(),
+            engine.submit(ThreadJob::new(waits(job.clone()), ())).unwrap(),
+            engine.submit(ThreadJob::new(waits(job.clone()), ()).blocking()).unwrap(),
+        ];
+        for inside in inside {
+            assert_eq!(inside.result().unwrap(), (true, true));
+        }
+        engine.submit(missing).unwrap();
+        assert_eq!(job.result().unwrap(), 2);
+    });
+}
+
+#[test]
+fn jobs_that_all_wait_inside_for_a_missing_one_are_all_told() {
+    within(|| {
+        for _ in 0..20 {
+            let engine = Engine::builder().max_thread_jobs(3).build().unwrap();
+            let (job, _missing) = stuck(&engine);
+            let meter = Meter::new();
+            let waits: Vec<_> = (0..3)
+                .map(|_| {
+                    let (meter, job) = (meter.clone(), job.clone());
+                    let wait = move || {
+                        let _inside = meter.enter();
+                        assert!(meter.reaches(3, DEADLINE));
+                        job.result().unwrap_err().is_stalled()
+                    };
+                    engine.submit(ThreadJob::new(wait, ())).unwrap()
+                })
+                .collect();
+            for wait in waits {
+                assert!(wait.result().unwrap());
+            }
+        }
+    });
+}
+
+#[test]
+fn a_wait_in_a_parallel_loop_is_told_too() {
+    within(|| {
+        let engine = Engine::builder().max_thread_jobs(2).build().unwrap();
+        let (job, _missing) = stuck(&engine);
+        let other = job.clone();
+        let both = ThreadJob::new(
+            move || {
+                let met = Gate::new();
+                // The half that stays returns at once; the half that another thread took waits.
+                let ((), told) = rayon::join(
+                    || met.pass(),
+                    || {
+                        met.open();
+                        other.result().unwrap_err().is_stalled()
+                    },
+                );
+                told
+            },
+            (),
+        );
+        assert!(engine.submit(both).unwrap().result().unwrap());
+    });
+}
+
+#[test]
+fn a_job_that_waits_for_itself_is_told() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let (send, receive) = std::sync::mpsc::channel::<JobHandle<bool>>();
+        let receive = std::sync::Mutex::new(receive);
+        let job = ThreadJob::new(
+            move || {
+                let me = receive.lock().unwrap().recv().unwrap();
+                me.wait().unwrap_err().is_stalled()
+            },
+            (),
+        );
+        let job = engine.submit(job).unwrap();
+        send.send(job.clone()).unwrap();
+        assert!(job.result().unwrap());
+    });
+}
+
+#[test]
+fn two_jobs_that_wait_for_each_other_come_to_an_end() {
+    within(|| {
+        let engine = Engine::builder().max_thread_jobs(2).build().unwrap();
+        let meter = Meter::new();
+        let mut senders = Vec::new();
+        let jobs: Vec<_> = (0..2)
+            .map(|_| {
+                let (send, receive) = std::sync::mpsc::channel::<JobHandle<bool>>();
+                senders.push(send);
+                let receive = std::sync::Mutex::new(receive);
+                let meter = meter.clone();
+                let wait = move || {
+                    let _inside = meter.enter();
+                    assert!(meter.reaches(2, DEADLINE));
+                    let other = receive.lock().unwrap().recv().unwrap();
+                    other.wait().is_err_and(|error| error.is_stalled())
+                };
+                engine.submit(ThreadJob::new(wait, ())).unwrap()
+            })
+            .collect();
+        senders[0].send(jobs[1].clone()).unwrap();
+        senders[1].send(jobs[0].clone()).unwrap();
+        let told: Vec<bool> = jobs.iter().map(|job| job.result().unwrap()).collect();
+        assert!(told.contains(&true), "somebody must have been told");
+        engine.wait().unwrap();
+    });
+}
+
+#[test]
+fn waiting_for_all_inside_a_job_is_an_error_that_says_what_to_do() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let inner = engine.clone();
+        let waits = move || {
+            let error = inner.wait().unwrap_err();
+            assert!(inner.wait_timeout(DEADLINE).unwrap_err().is_wait_inside_job());
+            (error.is_wait_inside_job(), error.to_string())
+        };
+        let (right, text) = engine.submit(ThreadJob::new(waits, ())).unwrap().result().unwrap();
+        assert!(right);
+        assert!(text.contains("JobHandle::wait"), "{text}");
+        // Another engine's wait is no such thing.
+        let other = Engine::new().unwrap();
+        other.submit(ThreadJob::new(|| 1, ())).unwrap();
+        let waits = move || other.wait().is_ok();
+        assert!(engine.submit(ThreadJob::new(waits, ())).unwrap().result().unwrap());
+        engine.shutdown(Shutdown::Cancel);
+    });
+}
+
+#[test]
+fn an_engine_with_nothing_in_it_is_not_stalled() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        engine.wait().unwrap();
+        let (job, missing) = stuck(&engine);
+        job.cancel();
+        engine.wait().unwrap();
+        drop(missing);
+    });
+}
