@@ -27,4 +27,4 @@ pub(crate) use process::{
     Ended, Forked, children, environment, fork, kill_group, own_umask, peek_ended, reap,
     remove_variable, replace_environment, reset_signals,
 };
-pub(crate) use socket::{pair, recv, recv_with_fds, send, send_all, shutdown};
+pub(crate) use socket::{pair, recv, recv_with_fds, send, send_all, shutdown, wait_readable};

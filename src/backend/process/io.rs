@@ -140,7 +140,7 @@ impl Shared {
         }
         match self.take_inbox(id) {
             Some((mut inbox, socket)) => {
-                let batch = self.receive(id, &mut inbox, &socket, false, None);
+                let batch = self.receive(id, &mut inbox, &socket, None);
                 self.return_inbox(id, inbox) | batch.posted
             }
             None => {

@@ -150,6 +150,10 @@ impl Pool {
         for id in self.dirty.drain(..) {
             if let Some(worker) = self.workers.get_mut(&id) {
                 worker.claims().raise(worker.last_seq);
+                if self.may_look && worker.in_flight.len() == 1 && worker.prompt.worth_a_look() {
+                    self.look = worker.lend();
+                    self.may_look = self.look.is_none();
+                }
                 worker.flush(&threads.epoll);
             }
         }
