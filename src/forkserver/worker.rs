@@ -39,24 +39,18 @@ pub(super) struct Setup {
 
 /// Lives as a worker, from just after the fork to the process's end.
 pub(super) fn run(setup: Setup) -> ! {
-    let ended = begin(&setup).and_then(|()| {
-        let Setup { socket, page, slot, frame_cap, output, directory, .. } = setup;
-        drop((output, directory));
-        // Users' code runs on a thread that the standard library made, with its guard page and
-        // a stack of the usual size, since `main` of this process has not begun.
-        let thread = std::thread::Builder::new().name("executor-worker".into());
-        thread.spawn(move || serve(&socket, &page, slot, frame_cap))
-    });
-    match ended.map(std::thread::JoinHandle::join) {
-        // The engine closed the connection, or is gone.
-        Ok(Ok(())) => std::process::exit(0),
-        // It panics on nothing of the users'.
-        Ok(Err(_)) => std::process::exit(CANNOT_BEGIN),
-        Err(error) => {
-            eprintln!("executor-engine: a worker process cannot begin: {error}");
-            std::process::exit(CANNOT_BEGIN)
-        }
+    if let Err(error) = begin(&setup) {
+        eprintln!("executor-engine: a worker process cannot begin: {error}");
+        std::process::exit(CANNOT_BEGIN)
     }
+    let Setup { socket, page, slot, frame_cap, output, directory, .. } = setup;
+    drop((output, directory));
+    // Users' code runs on this first thread. A thread made for it would have a stack, an arena
+    // and thread-locals of its own, and touching them for the first time costs a new process
+    // more than everything else it does.
+    serve(&socket, &page, slot, frame_cap);
+    // The engine closed the connection, or is gone.
+    std::process::exit(0)
 }
 
 /// Makes the process what the engine asked for.
@@ -87,7 +81,10 @@ fn serve(socket: &OwnedFd, page: &Page, slot: u32, frame_cap: u64) {
     let mut decoder = Decoder::new(u64::MAX);
     let mut reply = Vec::new();
     loop {
-        match sys::recv(socket.as_fd(), decoder.space(), true) {
+        if sys::wait_readable(socket.as_fd(), None).is_err() {
+            return;
+        }
+        match sys::recv(socket.as_fd(), decoder.space()) {
             Ok(0) | Err(_) => return,
             Ok(n) => decoder.filled(n),
         }

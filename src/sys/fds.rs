@@ -92,3 +92,14 @@ pub(crate) fn close_fds_from(first: u32, but: &OwnedFd) {
         }
     }
 }
+
+/// A descriptor of this process for what another process has under that number.
+#[cfg(test)]
+pub(crate) fn duplicate_of(pidfd: BorrowedFd<'_>, number: i32) -> io::Result<OwnedFd> {
+    // SAFETY: `pidfd_getfd` takes three integers and touches no memory; descriptors it makes
+    // are closed on exec.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), number, 0) };
+    let fd = i32::try_from(Errno::result(fd)?).map_err(|_| Errno::EBADF)?;
+    // SAFETY: the kernel has just made it for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}

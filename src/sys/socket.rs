@@ -3,9 +3,11 @@
 use std::io::{self, IoSlice};
 use std::mem;
 use std::net::Shutdown;
+use std::time::{Duration, Instant};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair,
 };
@@ -50,13 +52,41 @@ pub(crate) fn send_all(socket: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<(
     Ok(())
 }
 
-/// Receives what is there; blocks for the first byte only if `block`. `Ok(0)` is the end.
-pub(crate) fn recv(socket: BorrowedFd<'_>, buf: &mut [u8], block: bool) -> io::Result<usize> {
-    let flags = if block { MsgFlags::empty() } else { MsgFlags::MSG_DONTWAIT };
+/// Receives what is there, without blocking. `Ok(0)` is the end.
+pub(crate) fn recv(socket: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
     loop {
-        match nix::sys::socket::recv(socket.as_raw_fd(), buf, flags) {
+        match nix::sys::socket::recv(socket.as_raw_fd(), buf, MsgFlags::MSG_DONTWAIT) {
             Err(Errno::EINTR) => {}
             received => return Ok(received?),
+        }
+    }
+}
+
+/// Waits until there is something to receive (`true`) or the time is up (`false`).
+///
+/// Then receive without blocking, rather than block in the receive: a thread asleep there is
+/// also woken, for nothing, each time the other end takes a message from its queue, since the
+/// kernel tells all sleepers of a stream socket that there is room again. Sleepers in `poll`
+/// are told only of what they asked for.
+pub(crate) fn wait_readable(
+    socket: BorrowedFd<'_>,
+    deadline: Option<Instant>,
+) -> io::Result<bool> {
+    let mut fds = [PollFd::new(socket, PollFlags::POLLIN)];
+    loop {
+        let timeout = match deadline {
+            None => PollTimeout::NONE,
+            Some(deadline) => {
+                // Rounded up to the milliseconds that `poll` counts in.
+                let left = deadline.saturating_duration_since(Instant::now());
+                PollTimeout::try_from(left + Duration::from_micros(999)).unwrap_or(PollTimeout::MAX)
+            }
+        };
+        match poll(&mut fds, timeout) {
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+            Ok(0) if deadline.is_none_or(|deadline| Instant::now() < deadline) => {}
+            Ok(ready) => return Ok(ready > 0),
         }
     }
 }

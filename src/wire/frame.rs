@@ -18,7 +18,11 @@ pub(crate) const HEADER: usize = 16;
 /// The last byte of every header.
 const MARK: u8 = 0xE5;
 
-/// How much a decoder has room for at least when bytes are read into it.
+/// How much a decoder has room for when the first bytes are read into it. Little, because a new
+/// process pays for each page that it touches.
+const FIRST: usize = 4 * 1024;
+
+/// How much it has room for when more come at once.
 const CHUNK: usize = 64 * 1024;
 
 /// What a frame says of itself.
@@ -94,13 +98,15 @@ pub(crate) struct Decoder {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
+    /// How much room to have for the next read.
+    room: usize,
     cap: u64,
 }
 
 impl Decoder {
     /// A decoder that refuses frames with more than `cap` bytes behind the header.
     pub(crate) fn new(cap: u64) -> Self {
-        Self { buffer: Vec::new(), start: 0, end: 0, cap }
+        Self { buffer: Vec::new(), start: 0, end: 0, room: FIRST, cap }
     }
 
     /// Where to read the next bytes into: never empty. Invalidates the ranges of frames.
@@ -112,12 +118,12 @@ impl Decoder {
                 self.buffer = Vec::new();
             }
         }
-        if self.buffer.len() - self.end < CHUNK && self.start > 0 {
+        if self.buffer.len() - self.end < self.room && self.start > 0 {
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
-        if self.buffer.len() - self.end < CHUNK / 2 {
-            let more = self.buffer.len().max(CHUNK);
+        if self.buffer.len() - self.end < self.room / 2 {
+            let more = self.buffer.len().max(self.room);
             self.buffer.resize(self.buffer.len() + more, 0);
         }
         &mut self.buffer[self.end..]
@@ -126,6 +132,9 @@ impl Decoder {
     /// Notes that `n` bytes were read into the space.
     pub(crate) fn filled(&mut self, n: usize) {
         self.end = (self.end + n).min(self.buffer.len());
+        if self.end == self.buffer.len() {
+            self.room = (4 * self.room).min(CHUNK);
+        }
     }
 
     /// The next frame that has come as a whole: its header, and where its bytes are until more

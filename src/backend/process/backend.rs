@@ -71,15 +71,22 @@ impl Backend for ProcessBackend {
             }
         }
         if !arrived.is_empty() {
-            let ((), failed) = self.shared.locked(|pool| {
+            let (look, failed) = self.shared.locked(|pool| {
+                pool.may_look = arrived.len() == 1;
                 pool.queue.extend(arrived);
                 pool.schedule(&self.shared);
+                pool.may_look = false;
                 if pool.closed {
                     let error = JobError::no_worker("the engine is shut down".into());
                     pool.fail_all(None, &error);
                 }
+                pool.look.take()
             });
             posted |= failed;
+            if let Some((id, mut inbox, socket)) = look {
+                posted |= self.shared.look(id, &mut inbox, &socket);
+                posted |= self.shared.return_inbox(id, inbox);
+            }
         }
         if posted {
             self.shared.drive();

@@ -63,7 +63,7 @@ impl Shared {
                 break;
             }
             // Its socket is shut down, so this ends with the end of the stream.
-            posted |= self.receive(id, &mut inbox, &socket, false, None).posted;
+            posted |= self.receive(id, &mut inbox, &socket, None).posted;
         }
         let Some(stderr) = self.locked(|pool| pool.workers.get(&id).map(|w| w.stderr.clone())).0
         else {

@@ -1,14 +1,18 @@
 //! The queue and the workers: all that is under the lock.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::io::Threads;
 use super::server::ForkServer;
 use super::shared::{Failure, Settings};
-use super::worker::{End, Queued, State, Worker};
+use super::worker::{End, Inbox, Queued, State, Worker};
 use crate::job::JobError;
 use crate::wire::message::ToServer;
+
+/// A worker whose inbox somebody has.
+pub(super) type Lent = (u64, Box<Inbox>, Arc<OwnedFd>);
 
 /// The queue and the workers.
 pub(super) struct Pool {
@@ -28,6 +32,10 @@ pub(super) struct Pool {
     pub(super) last_generation: u64,
     pub(super) last_worker: u64,
     pub(super) threads: Option<Threads>,
+    /// Whether the caller of `schedule` can look for a prompt reply.
+    pub(super) may_look: bool,
+    /// The worker to look at, and its inbox.
+    pub(super) look: Option<Lent>,
     /// Jobs that have just failed, for [`Shared::locked`](super::shared::Shared::locked).
     pub(super) failures: Vec<Failure>,
     pub(super) closed: bool,
@@ -48,6 +56,8 @@ impl Pool {
             last_generation: 0,
             last_worker: 0,
             threads: None,
+            may_look: false,
+            look: None,
             failures: Vec::new(),
             closed: false,
         }

@@ -40,16 +40,26 @@ impl Shared {
         id: u64,
         inbox: &mut Inbox,
         socket: &OwnedFd,
-        block: bool,
         wanted: Option<u64>,
     ) -> Batch {
-        match sys::recv(socket.as_fd(), inbox.decoder.space(), block) {
+        match sys::recv(socket.as_fd(), inbox.decoder.space()) {
             Ok(0) => inbox.deaf = true,
             Ok(n) => inbox.decoder.filled(n),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Batch::default(),
             Err(_) => inbox.deaf = true,
         }
         self.absorb(id, inbox, wanted)
+    }
+
+    /// Looks whether the reply to what was just sent is there already.
+    pub(super) fn look(&self, id: u64, inbox: &mut Inbox, socket: &OwnedFd) -> bool {
+        let batch = self.receive(id, inbox, socket, None);
+        self.locked(|pool| {
+            if let Some(worker) = pool.workers.get_mut(&id) {
+                worker.prompt.note(batch.posted);
+            }
+        });
+        batch.posted
     }
 
     fn absorb(&self, id: u64, inbox: &mut Inbox, wanted: Option<u64>) -> Batch {

@@ -10,6 +10,8 @@
 //! since: both are noticed when a worker replies. Half of what is behind is taken, so that two
 //! workers do not take the last few jobs from each other in turn.
 
+use std::sync::atomic::Ordering;
+
 use super::pool::{MOST_AHEAD, Pool};
 use super::shared::Shared;
 use super::worker::{InFlight, Queued};
@@ -69,6 +71,8 @@ impl Pool {
             }
         }
         self.flush();
+        let crowded = self.workers.values().any(|worker| worker.in_flight.len() > 1);
+        shared.crowded.store(crowded, Ordering::Relaxed);
     }
 
     fn front(&self) -> Option<&Queued> {
@@ -150,6 +154,10 @@ impl Pool {
         for id in self.dirty.drain(..) {
             if let Some(worker) = self.workers.get_mut(&id) {
                 worker.claims().raise(worker.last_seq);
+                if self.may_look && worker.in_flight.len() == 1 && worker.prompt.worth_a_look() {
+                    self.look = worker.lend();
+                    self.may_look = self.look.is_none();
+                }
                 worker.flush(&threads.epoll);
             }
         }

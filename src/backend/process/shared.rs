@@ -36,6 +36,8 @@ pub(super) struct Shared {
     pool: Mutex<Pool>,
     /// Whether a fork server was started and has not answered yet.
     pub(super) greeting: AtomicBool,
+    /// Whether more jobs are in flight than workers run.
+    pub(super) crowded: AtomicBool,
     pub(super) me: Weak<Self>,
 }
 
@@ -50,6 +52,7 @@ impl Shared {
             reports,
             arrivals: SegQueue::new(),
             greeting: AtomicBool::new(false),
+            crowded: AtomicBool::new(false),
             me: Weak::clone(me),
         })
     }

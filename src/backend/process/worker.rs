@@ -8,6 +8,7 @@ use std::sync::Arc;
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 
 use super::outbox::{Args, Outbox};
+use super::pool::Lent;
 use super::stderr::Tail;
 use crate::backend::Run;
 use crate::job::JobError;
@@ -112,11 +113,36 @@ pub(super) struct Worker {
     pub(super) mark: u64,
     /// How many jobs the whole pool had finished at that moment.
     pub(super) pool_mark: u64,
+    /// Whether its last reply was there as soon as its request was sent.
+    pub(super) prompt: Prompt,
     /// It has replied before.
     pub(super) warm: bool,
     pub(super) end: Option<End>,
     pub(super) note: Option<String>,
     pub(super) stderr: Arc<Tail>,
+}
+
+/// Whether a worker replies so soon that it is worth a look right after sending.
+///
+/// On a busy CPU the kernel often runs the worker at once when it is sent something, and when
+/// the sender goes on, the reply is there: taking it costs one call, and having the I/O thread
+/// woken for it costs much more. Between idle CPUs it never is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Prompt {
+    luck: u8,
+    turn: u8,
+}
+
+impl Prompt {
+    /// Whether to look this time. Now and then even if it never was there.
+    pub(super) fn worth_a_look(&mut self) -> bool {
+        self.turn = self.turn.wrapping_add(1);
+        self.luck > 0 || self.turn.is_multiple_of(16)
+    }
+
+    pub(super) fn note(&mut self, was_there: bool) {
+        self.luck = if was_there { 8 } else { self.luck.saturating_sub(1) };
+    }
 }
 
 /// What is needed to make a [`Worker`].
@@ -152,6 +178,7 @@ impl Worker {
             given: 0,
             mark: 0,
             pool_mark: 0,
+            prompt: Prompt::default(),
             warm: false,
             end: None,
             note: None,
@@ -182,6 +209,13 @@ impl Worker {
             && self.taken_back == 0
             && self.given < max_jobs
             && self.last_seq < u32::MAX / 2
+    }
+
+    /// Hands the inbox to a user's thread, if nobody has it.
+    pub(super) fn lend(&mut self) -> Option<Lent> {
+        let inbox = self.inbox.take_if(|inbox| !inbox.deaf)?;
+        self.waiter = true;
+        Some((self.id, inbox, Arc::clone(&self.socket)))
     }
 
     /// Makes epoll look for what matters now: replies, unless a user's thread reads them, and

@@ -263,4 +263,104 @@ pub(super) mod tasks {
     pub(crate) fn length(data: Vec<u8>) -> usize {
         data.len()
     }
+    /// What its descriptors are.
+    #[task]
+    pub(crate) fn descriptors() -> Vec<String> {
+        let list: Vec<_> =
+            std::fs::read_dir("/proc/self/fd").unwrap().map(|fd| fd.unwrap().path()).collect();
+        // The one of the listing itself is gone by now.
+        list.iter().filter_map(|fd| Some(std::fs::read_link(fd).ok()?.display().to_string())).collect()
+    }
+
+    /// Starts a child that outlives the task, and says its pid.
+    #[task]
+    pub(crate) fn leave_child(say: String) {
+        let child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+        std::fs::write(say, format!("{}\n", child.id())).unwrap();
+    }
+
+    /// As `leave_child`, but in a session of its own and no child of ours.
+    #[task]
+    pub(crate) fn leave_daemon(say: String) {
+        let script = "setsid sleep 600 & echo $! > \"$0\"";
+        std::process::Command::new("sh").args(["-c", script, &say]).status().unwrap();
+    }
+
+    /// As `hold`, but ignores SIGTERM.
+    #[task]
+    pub(crate) fn stubborn(say: String, wait: String) -> i32 {
+        let mut mask = nix::sys::signal::SigSet::empty();
+        mask.add(nix::sys::signal::Signal::SIGTERM);
+        mask.thread_block().unwrap();
+        hold(say, wait)
+    }
+
+    /// The directory, the umask, and a variable.
+    #[task]
+    pub(crate) fn surroundings() -> (String, u32, Option<String>) {
+        (
+            std::env::current_dir().unwrap().display().to_string(),
+            crate::sys::own_umask().unwrap(),
+            std::env::var(crate::forkserver::TOKEN).ok(),
+        )
+    }
+}
+
+/// A task that does what no worker should.
+#[allow(unsafe_code, reason = "the linker section of `#[task]`, seen from inside its own crate")]
+pub(super) mod rogue {
+    use std::io::Write;
+
+    use crate::task;
+    use crate::wire::frame::Header;
+    use crate::wire::message::{REPLY_OK, REPLY_SKIPPED};
+
+    pub(crate) const GARBAGE: u8 = 0;
+    pub(crate) const LONG: u8 = 1;
+    pub(crate) const UNASKED: u8 = 2;
+    pub(crate) const SKIPPED: u8 = 3;
+    pub(crate) const KIND: u8 = 4;
+    pub(crate) const HALF: u8 = 5;
+    pub(crate) const CLOSE: u8 = 6;
+
+    /// The socket to the engine, as a task that means harm would find it.
+    fn socket() -> std::os::unix::net::UnixStream {
+        use std::os::fd::AsFd;
+        let mine = std::fs::read_dir("/proc/self/fd").unwrap().find_map(|entry| {
+            let path = entry.unwrap().path();
+            let target = std::fs::read_link(&path).ok()?;
+            let number: i32 = path.file_name()?.to_str()?.parse().ok()?;
+            target.to_str()?.starts_with("socket:").then_some(number)
+        });
+        let number = mine.expect("a worker has a socket");
+        let pid = nix::unistd::Pid::this();
+        // Another descriptor of the same socket, by way of a pidfd: no unsafe code needed.
+        let pidfd = crate::sys::pidfd(pid.as_raw()).unwrap();
+        let fd = crate::sys::duplicate_of(pidfd.as_fd(), number).unwrap();
+        fd.into()
+    }
+
+    #[task]
+    pub(crate) fn say(way: u8) -> Vec<u8> {
+        let mut socket = socket();
+        let mut send = |length: u64, seq: u32, kind: u8| {
+            let header = Header { length, seq, extra: 0, kind };
+            socket.write_all(&header.to_bytes()).unwrap();
+        };
+        match way {
+            GARBAGE => socket.write_all(&[b'?'; 64]).unwrap(),
+            LONG => send(u64::MAX, 1, REPLY_OK),
+            UNASKED => send(0, 77, REPLY_OK),
+            SKIPPED => send(0, 1, REPLY_SKIPPED),
+            KIND => send(0, 1, 0xEE),
+            HALF => {
+                send(1000, 1, REPLY_OK);
+                std::process::abort();
+            }
+            _ => crate::sys::shutdown(&socket, std::net::Shutdown::Both),
+        }
+        loop {
+            std::thread::park();
+        }
+    }
 }
