@@ -7,7 +7,7 @@
 //! | [`node`], [`table`], [`ready`], [`graph`] | its parts: a job, jobs by key, queues and permits, questions about the graph |
 //! | [`baton`] | whose turn it is |
 //! | [`run`] | the inbox, carrying out effects, the dispatcher thread |
-//! | [`wait`] | threads that wait |
+//! | [`wait`], [`sleepers`] | threads that wait |
 //! | [`shutdown`] | the end |
 //! | [`invariants`], [`simulation`] | what must always hold, and a million random steps of it |
 
@@ -23,6 +23,7 @@ mod run;
 mod shutdown;
 #[cfg(test)]
 mod simulation;
+mod sleepers;
 mod table;
 mod wait;
 

@@ -23,7 +23,7 @@ use parking_lot::{Mutex, MutexGuard};
 use super::baton::Baton;
 use super::core::Core;
 use super::message::{Effect, Event, Key, Nanos, Refusal, Submission, Verdict};
-use super::wait::Sleepers;
+use super::sleepers::Sleepers;
 use crate::backend::{Backend, Reports, Run};
 use crate::clock;
 use crate::job::{AnyJob, CancelReason, EngineId, JobError, KindId, Status, Waiter, drop_quietly};

@@ -15,59 +15,12 @@ use std::time::Instant;
 use super::core::Lane;
 use super::message::{Event, Key};
 use super::run::{Desk, Dispatcher, Payload};
+use super::sleepers::Place;
 use crate::backend::{Here, execute};
 use crate::clock;
 use crate::error::{Error, Kind, Result, StalledJob};
 use crate::id::JobId;
 use crate::job::{AnyJob, CancelReason, KindId, Link, Waiter};
-
-/// The threads that sleep until something concerns them.
-#[derive(Default)]
-pub(crate) struct Sleepers {
-    /// Wait until nothing is left to do.
-    idle: Vec<Thread>,
-    /// Wait for one job, on threads that are not the engine's.
-    outside: Vec<Thread>,
-    /// Wait for one job inside another, on threads of the engine.
-    inside: Vec<Thread>,
-    /// The latter, counted by the kind of jobs that the thread is there for.
-    inside_of: [usize; KindId::COUNT],
-}
-
-/// What a sleeping thread is in [`Sleepers`].
-#[derive(Clone, Copy)]
-enum Place {
-    Idle,
-    Outside,
-    Inside(Here),
-}
-
-impl Sleepers {
-    fn list(&mut self, place: Place) -> &mut Vec<Thread> {
-        match place {
-            Place::Idle => &mut self.idle,
-            Place::Outside => &mut self.outside,
-            Place::Inside(_) => &mut self.inside,
-        }
-    }
-
-    fn enter(&mut self, place: Place, thread: Thread) {
-        self.list(place).push(thread);
-        if let Place::Inside(here) = place {
-            self.inside_of[here.server as usize] += 1;
-        }
-    }
-
-    fn leave(&mut self, place: Place, thread: &Thread) {
-        let list = self.list(place);
-        if let Some(at) = list.iter().position(|sleeper| sleeper.id() == thread.id()) {
-            list.swap_remove(at);
-            if let Place::Inside(here) = place {
-                self.inside_of[here.server as usize] -= 1;
-            }
-        }
-    }
-}
 
 impl Dispatcher {
     /// Wakes the sleepers whom the last events concern. (Those who wait for a job that ended are

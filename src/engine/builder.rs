@@ -63,6 +63,34 @@ impl Default for EngineBuilder {
     }
 }
 
+impl Engine {
+    /// An engine with default settings.
+    ///
+    /// # Errors
+    /// As [`EngineBuilder::build`].
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// let engine = Engine::new()?;
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn new() -> Result<Self> {
+        Self::builder().build()
+    }
+
+    /// The settings of an engine to be.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// let engine = Engine::builder().max_jobs(4).build()?;
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn builder() -> EngineBuilder {
+        EngineBuilder::default()
+    }
+}
+
 impl EngineBuilder {
     /// How many jobs of all kinds together may be in execution at once. Default: no limit but
     /// those of the kinds.

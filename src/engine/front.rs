@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::builder::EngineBuilder;
-use super::jobs::Jobs;
 use crate::clock;
 use crate::dispatcher::{Dispatcher, Payload, Refusal, Submission, Upstream};
 use crate::error::{Error, Kind, Result};
@@ -109,32 +107,6 @@ impl Engine {
 
     pub(super) fn dispatcher(&self) -> &Dispatcher {
         &self.owner.dispatcher
-    }
-
-    /// An engine with default settings.
-    ///
-    /// # Errors
-    /// As [`EngineBuilder::build`].
-    ///
-    /// ```
-    /// # use executor_engine::prelude::*;
-    /// let engine = Engine::new()?;
-    /// # Ok::<(), executor_engine::Error>(())
-    /// ```
-    pub fn new() -> Result<Self> {
-        Self::builder().build()
-    }
-
-    /// The settings of an engine to be.
-    ///
-    /// ```
-    /// # use executor_engine::prelude::*;
-    /// let engine = Engine::builder().max_jobs(4).build()?;
-    /// # Ok::<(), executor_engine::Error>(())
-    /// ```
-    #[must_use]
-    pub fn builder() -> EngineBuilder {
-        EngineBuilder::default()
     }
 
     /// Submits a job. It starts as soon as the jobs that it depends on are done, which may be
@@ -307,22 +279,6 @@ impl Engine {
     pub(super) fn find(&self, id: JobId) -> Option<Payload> {
         let key = id.count_here()?;
         self.dispatcher().ask(|core| core.get(key).cloned())
-    }
-
-    /// The engine's jobs: look at them, count them, remove finished ones.
-    ///
-    /// ```
-    /// # use executor_engine::prelude::*;
-    /// let engine = Engine::new()?;
-    /// let handle = engine.submit(ThreadJob::new(|| 1, ()).name("one"))?;
-    /// engine.wait()?;
-    /// assert_eq!(engine.jobs().get(handle.id()).unwrap().name(), Some("one"));
-    /// assert_eq!(engine.jobs().count(Status::Done), 1);
-    /// # Ok::<(), executor_engine::Error>(())
-    /// ```
-    #[must_use]
-    pub fn jobs(&self) -> Jobs<'_> {
-        Jobs::new(self)
     }
 
     /// Numbers of the engine, at next to no cost.

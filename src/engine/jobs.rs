@@ -28,8 +28,26 @@ pub struct Jobs<'a> {
     engine: &'a Engine,
 }
 
+impl Engine {
+    /// The engine's jobs: look at them, count them, remove finished ones.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// let engine = Engine::new()?;
+    /// let handle = engine.submit(ThreadJob::new(|| 1, ()).name("one"))?;
+    /// engine.wait()?;
+    /// assert_eq!(engine.jobs().get(handle.id()).unwrap().name(), Some("one"));
+    /// assert_eq!(engine.jobs().count(Status::Done), 1);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn jobs(&self) -> Jobs<'_> {
+        Jobs::new(self)
+    }
+}
+
 impl<'a> Jobs<'a> {
-    pub(super) fn new(engine: &'a Engine) -> Self {
+    fn new(engine: &'a Engine) -> Self {
         Self { engine }
     }
 

@@ -32,6 +32,23 @@ impl<T> Clone for Output<T> {
     }
 }
 
+impl<T> JobHandle<T> {
+    /// The job's result as an argument of other jobs; the same as `&handle` there, but owned.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// let a = engine.submit(ThreadJob::new(|| 1, ()))?;
+    /// let b = engine.submit(ThreadJob::new(|x: i32| x + 1, (a.output(),)))?;
+    /// assert_eq!(b.result()?, 2);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn output(&self) -> Output<T> {
+        Output { job: Arc::clone(self.job()) }
+    }
+}
+
 impl<T> std::fmt::Debug for Output<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Output").field(&self.job.head().id).finish()

@@ -16,8 +16,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::engine_id::EngineId;
 use super::gate::Gate;
-use super::link::{EngineId, Link};
+
 use super::outcome::JobError;
 use super::panics;
 use super::status::Status;
@@ -208,8 +209,9 @@ impl Head {
         }
     }
 
-    pub(crate) fn link(&self) -> Option<Arc<dyn Link>> {
-        EngineId::from_number(self.engine.load(Ordering::Relaxed))?.link()
+    /// The engine that the job is tied to.
+    pub(super) fn engine(&self) -> Option<EngineId> {
+        EngineId::from_number(self.engine.load(Ordering::Relaxed))
     }
 
     pub(crate) fn set_meta(&self, meta: Box<Meta>) {

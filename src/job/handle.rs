@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::args::Output;
 use super::cell::{AnyJob, TypedJob, Waiter};
 use super::outcome::{CancelReason, JobError};
 use super::status::Status;
@@ -276,21 +275,6 @@ impl<T> JobHandle<T> {
             let job: Arc<dyn AnyJob> = Arc::clone(&self.job) as _;
             link.cancel_job(&job, CancelReason::Requested);
         }
-    }
-
-    /// The job's result as an argument of other jobs; the same as `&handle` there, but owned.
-    ///
-    /// ```
-    /// # use executor_engine::prelude::*;
-    /// # let engine = Engine::new()?;
-    /// let a = engine.submit(ThreadJob::new(|| 1, ()))?;
-    /// let b = engine.submit(ThreadJob::new(|x: i32| x + 1, (a.output(),)))?;
-    /// assert_eq!(b.result()?, 2);
-    /// # Ok::<(), executor_engine::Error>(())
-    /// ```
-    #[must_use]
-    pub fn output(&self) -> Output<T> {
-        Output { job: Arc::clone(&self.job) }
     }
 
     /// What is known of the job: id, name, kind, status, attempt and times.

@@ -8,13 +8,14 @@
 //! | [`cell`] | the allocation that job, handles, engine and dependents share |
 //! | [`gate`] | its status, and those who wait for its end |
 //! | [`handle`] | what a user holds of a submitted job |
-//! | [`link`] | what handles ask of the engine |
+//! | [`engine_id`], [`link`] | which engine a job belongs to, and what handles ask of it |
 //! | [`status`], [`outcome`], [`panics`] | where a job stands, and why it has no result |
 
 mod args;
 mod builder;
 mod callable;
 mod cell;
+mod engine_id;
 mod gate;
 mod handle;
 mod link;
@@ -40,6 +41,7 @@ pub use thread::{Thread, ThreadJob};
 pub(crate) use cell::{AnyJob, KindId, Waiter};
 #[cfg(test)]
 pub(crate) use cell::{Meta, TypedJob};
-pub(crate) use link::{EngineId, Link};
+pub(crate) use engine_id::EngineId;
+pub(crate) use link::Link;
 pub(crate) use outcome::{PanicInfo, WorkerDeath};
 pub(crate) use panics::{catch, drop_quietly, install_hook};

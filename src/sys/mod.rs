@@ -17,12 +17,12 @@ mod page;
 mod process;
 mod socket;
 
+#[cfg(test)]
+pub(crate) use fds::duplicate_of;
 pub(crate) use fds::{
     close_fds_from, install_null_stdin, install_output, is_socket, nonblocking_pipe, pidfd,
     take_stdin, working_directory,
 };
-#[cfg(test)]
-pub(crate) use fds::duplicate_of;
 pub(crate) use init_array::{keep_linked, run_later_constructors};
 pub(crate) use page::Page;
 pub(crate) use process::{

@@ -3,8 +3,8 @@
 use std::io::{self, IoSlice};
 use std::mem;
 use std::net::Shutdown;
-use std::time::{Duration, Instant};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -68,10 +68,7 @@ pub(crate) fn recv(socket: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> 
 /// also woken, for nothing, each time the other end takes a message from its queue, since the
 /// kernel tells all sleepers of a stream socket that there is room again. Sleepers in `poll`
 /// are told only of what they asked for.
-pub(crate) fn wait_readable(
-    socket: BorrowedFd<'_>,
-    deadline: Option<Instant>,
-) -> io::Result<bool> {
+pub(crate) fn wait_readable(socket: BorrowedFd<'_>, deadline: Option<Instant>) -> io::Result<bool> {
     let mut fds = [PollFd::new(socket, PollFlags::POLLIN)];
     loop {
         let timeout = match deadline {

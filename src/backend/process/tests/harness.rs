@@ -269,7 +269,9 @@ pub(super) mod tasks {
         let list: Vec<_> =
             std::fs::read_dir("/proc/self/fd").unwrap().map(|fd| fd.unwrap().path()).collect();
         // The one of the listing itself is gone by now.
-        list.iter().filter_map(|fd| Some(std::fs::read_link(fd).ok()?.display().to_string())).collect()
+        list.iter()
+            .filter_map(|fd| Some(std::fs::read_link(fd).ok()?.display().to_string()))
+            .collect()
     }
 
     /// Starts a child that outlives the task, and says its pid.
