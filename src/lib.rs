@@ -55,7 +55,7 @@ mod task;
 mod wire;
 
 pub use engine::{Engine, EngineBuilder, Jobs, Shutdown, Stats};
-pub use error::{Error, Result, StalledJob};
+pub use error::{CancelReason, Error, JobError, Result, StalledJob};
 /// Makes a function a task: callable by name in any process of the same program, and still an
 /// ordinary function.
 ///
@@ -107,10 +107,10 @@ pub use executor_engine_macros::task;
 pub use forkserver::init;
 pub use id::JobId;
 pub use job::{
-    Arg, ArgPack, Callable, CancelReason, IntoArg, IntoArgs, Job, JobError, JobHandle, JobInfo,
-    Local, LocalJob, Output, Process, ProcessJob, Status, Thread, ThreadJob, TryCallable,
+    Arg, ArgPack, IntoArg, IntoArgs, Job, JobHandle, JobInfo, Local, LocalJob, Output, Process,
+    ProcessJob, Status, Thread, ThreadJob,
 };
-pub use task::Task;
+pub use task::{Callable, Task, TryCallable};
 
 /// What `#[task]` expands to; not for use by hand.
 #[doc(hidden)]

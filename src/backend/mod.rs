@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use crate::job::{AnyJob, JobError};
+use crate::error::JobError;
+use crate::job::AnyJob;
 
 mod blocking;
 mod execute;

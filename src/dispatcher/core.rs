@@ -16,8 +16,9 @@ use super::message::{Effect, Event, Key, Nanos, Refusal, Submission, Verdict};
 use super::node::{Cause, Node, Out, State};
 use super::ready::{Limits, Ready};
 use super::table::Table;
+use crate::error::CancelReason;
 use crate::id::JobId;
-use crate::job::{CancelReason, KindId, Status};
+use crate::job::{KindId, Status};
 
 /// How many jobs stand where, for the core.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! What goes into the core and what comes out.
 
-use crate::job::{CancelReason, KindId};
+use crate::error::CancelReason;
+use crate::job::KindId;
 
 /// A job's key in its engine: its place in this process's count of jobs.
 pub(crate) type Key = u64;

@@ -1,7 +1,8 @@
 //! A job in the core: its state, and its edges to other jobs.
 
 use super::message::Key;
-use crate::job::{CancelReason, KindId, Status};
+use crate::error::CancelReason;
+use crate::job::{KindId, Status};
 
 /// A job in the core.
 pub(crate) struct Node<P> {

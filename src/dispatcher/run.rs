@@ -26,7 +26,8 @@ use super::message::{Effect, Event, Key, Nanos, Refusal, Submission, Verdict};
 use super::sleepers::Sleepers;
 use crate::backend::{Backend, Reports, Run};
 use crate::clock;
-use crate::job::{AnyJob, CancelReason, EngineId, JobError, KindId, Status, Waiter, drop_quietly};
+use crate::error::{CancelReason, JobError};
+use crate::job::{AnyJob, EngineId, KindId, Status, Waiter, drop_quietly};
 
 /// What the core carries for each job.
 pub(crate) type Payload = Arc<dyn AnyJob>;

@@ -3,7 +3,7 @@
 use super::message::Event;
 use super::run::Dispatcher;
 use crate::backend::Here;
-use crate::job::CancelReason;
+use crate::error::CancelReason;
 
 impl Dispatcher {
     /// Finishes (`drain`) or cancels what is there, then ends every thread and process.

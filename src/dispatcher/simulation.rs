@@ -11,7 +11,8 @@ use rand::RngExt;
 use super::core::{Core, Lane};
 use super::message::{Effect, Event, Key, Submission, Upstream, Verdict};
 use super::ready::Limits;
-use crate::job::{CancelReason, KindId};
+use crate::error::CancelReason;
+use crate::job::KindId;
 
 const STEPS: u64 = 1_000_000;
 const STEPS_PER_SEED: u64 = 500;

@@ -18,9 +18,10 @@ use super::run::{Desk, Dispatcher, Payload};
 use super::sleepers::Place;
 use crate::backend::{Here, execute};
 use crate::clock;
+use crate::error::CancelReason;
 use crate::error::{Error, Kind, Result, StalledJob};
 use crate::id::JobId;
-use crate::job::{AnyJob, CancelReason, KindId, Link, Waiter};
+use crate::job::{AnyJob, KindId, Link, Waiter};
 
 impl Dispatcher {
     /// Wakes the sleepers whom the last events concern. (Those who wait for a job that ended are

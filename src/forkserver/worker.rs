@@ -8,7 +8,8 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Pid, getppid, setpgid};
 
-use crate::job::{self, JobError, PanicInfo};
+use crate::error::{JobError, PanicInfo};
+use crate::job::{self};
 use crate::sys::{self, Page};
 use crate::task::{self, TaskFailure};
 use crate::wire::claims::Claims;

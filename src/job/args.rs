@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::cell::{AnyJob, TypedJob};
 use super::handle::JobHandle;
-use super::outcome::JobError;
 use super::panics::drop_quietly;
+use crate::error::JobError;
 
 /// The result of a job that need not be submitted yet, as an argument of another one.
 ///

@@ -4,11 +4,11 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::args::{ArgPack, IntoArgs, Output};
-use super::callable::Callable;
 use super::cell::{AnyJob, Body, JobCell, KindId, Meta, TypedJob};
-use super::outcome::JobError;
 use super::status::Status;
+use crate::error::JobError;
 use crate::id::JobId;
+use crate::task::Callable;
 
 /// A job that is not submitted yet: what to call, with which arguments, and options.
 ///

@@ -19,9 +19,9 @@ use parking_lot::Mutex;
 use super::engine_id::EngineId;
 use super::gate::Gate;
 
-use super::outcome::JobError;
 use super::panics;
 use super::status::Status;
+use crate::error::JobError;
 use crate::id::JobId;
 use crate::task::TaskDef;
 

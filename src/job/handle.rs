@@ -8,9 +8,9 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::cell::{AnyJob, TypedJob, Waiter};
-use super::outcome::{CancelReason, JobError};
 use super::status::Status;
 use crate::clock;
+use crate::error::{CancelReason, JobError};
 use crate::error::{Kind, Result};
 use crate::id::JobId;
 

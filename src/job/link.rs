@@ -11,7 +11,7 @@ use parking_lot::RwLock;
 
 use super::cell::{AnyJob, Head};
 use super::engine_id::EngineId;
-use super::outcome::CancelReason;
+use crate::error::CancelReason;
 use crate::error::Result;
 
 /// The engine, as handles see it. Handles do not keep it alive: an engine ends when its last

@@ -2,8 +2,8 @@
 
 use super::args::IntoArgs;
 use super::builder::{InProcess, Job};
-use super::callable::{Callable, Fallible, TryCallable};
 use super::cell::KindId;
+use crate::task::{Callable, Fallible, TryCallable};
 
 /// The kind of jobs that run on the engine's serial lane.
 #[derive(Clone, Copy, Debug)]

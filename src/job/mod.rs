@@ -4,23 +4,21 @@
 //! |---|---|
 //! | [`builder`] | `Job<K, T>` and what can be said of every job |
 //! | [`local`], [`thread`], [`process`] | a kind each: its constructors and its own options |
-//! | [`args`], [`callable`] | arguments and what takes them |
+//! | [`args`] | arguments, by value or from other jobs |
 //! | [`cell`] | the allocation that job, handles, engine and dependents share |
 //! | [`gate`] | its status, and those who wait for its end |
 //! | [`handle`] | what a user holds of a submitted job |
 //! | [`engine_id`], [`link`] | which engine a job belongs to, and what handles ask of it |
-//! | [`status`], [`outcome`], [`panics`] | where a job stands, and why it has no result |
+//! | [`status`], [`panics`] | where a job stands, and how its panic becomes an error |
 
 mod args;
 mod builder;
-mod callable;
 mod cell;
 mod engine_id;
 mod gate;
 mod handle;
 mod link;
 mod local;
-mod outcome;
 mod panics;
 mod process;
 mod status;
@@ -30,10 +28,8 @@ use crate::sync;
 
 pub use args::{Arg, ArgPack, IntoArg, IntoArgs, Output, Upstreams};
 pub use builder::Job;
-pub use callable::{Callable, TryCallable};
 pub use handle::{JobHandle, JobInfo};
 pub use local::{Local, LocalJob};
-pub use outcome::{CancelReason, JobError};
 pub use process::{Process, ProcessJob};
 pub use status::Status;
 pub use thread::{Thread, ThreadJob};
@@ -43,5 +39,4 @@ pub(crate) use cell::{AnyJob, KindId, Waiter};
 pub(crate) use cell::{Meta, TypedJob};
 pub(crate) use engine_id::EngineId;
 pub(crate) use link::Link;
-pub(crate) use outcome::{PanicInfo, WorkerDeath};
 pub(crate) use panics::{catch, drop_quietly, install_hook};

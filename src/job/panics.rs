@@ -10,7 +10,7 @@ use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
-use super::outcome::{JobError, PanicInfo};
+use crate::error::{JobError, PanicInfo};
 
 thread_local! {
     /// How many `catch`es this thread is in.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::args::{ArgPack, IntoArgs};
 use super::builder::Job;
 use super::cell::{AnyJob, Body, KindId};
-use super::outcome::JobError;
+use crate::error::JobError;
 use crate::task::{Task, TaskDef};
 use crate::wire::codec;
 

@@ -8,7 +8,8 @@ use super::pool::Pool;
 use super::shared::{Settings, Shared};
 use super::worker::Queued;
 use crate::backend::{Backend, Reports, Run};
-use crate::job::{AnyJob, JobError};
+use crate::error::JobError;
+use crate::job::AnyJob;
 use crate::sys;
 use crate::wire::message::ToServer;
 

@@ -10,7 +10,7 @@ use super::pool::Pool;
 use super::server;
 use super::shared::Shared;
 use super::worker::{End, Inbox, Queued, State, Worker};
-use crate::job::{JobError, WorkerDeath};
+use crate::error::{JobError, WorkerDeath};
 use crate::sys;
 use crate::task;
 use crate::wire::codec;

@@ -8,7 +8,7 @@ use super::io::Threads;
 use super::server::ForkServer;
 use super::shared::{Failure, Settings};
 use super::worker::{End, Inbox, Queued, State, Worker};
-use crate::job::JobError;
+use crate::error::JobError;
 use crate::wire::message::ToServer;
 
 /// A worker whose inbox somebody has.

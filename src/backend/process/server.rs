@@ -13,8 +13,8 @@ use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 
 use super::io::control_event;
 use super::shared::Settings;
+use crate::error::JobError;
 use crate::forkserver::TOKEN;
-use crate::job::JobError;
 use crate::sys::{self, Page};
 use crate::task;
 use crate::wire::frame::Decoder;

@@ -10,7 +10,8 @@ use parking_lot::Mutex;
 
 use super::pool::Pool;
 use crate::backend::{Reports, Run};
-use crate::job::{AnyJob, JobError};
+use crate::error::JobError;
+use crate::job::AnyJob;
 
 /// What can be set.
 #[derive(Clone, Debug)]

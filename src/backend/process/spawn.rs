@@ -11,7 +11,7 @@ use super::server::{self, ForkServer};
 use super::shared::Shared;
 use super::stderr::Tail;
 use super::worker::{Birth, Queued, State, Worker};
-use crate::job::JobError;
+use crate::error::JobError;
 use crate::sys;
 use crate::wire::claims::Claims;
 use crate::wire::message::{SPAWN_FDS, ToServer};

@@ -11,7 +11,7 @@ use super::outbox::{Args, Outbox};
 use super::pool::Lent;
 use super::stderr::Tail;
 use crate::backend::Run;
-use crate::job::JobError;
+use crate::error::JobError;
 use crate::sys::Page;
 use crate::task::TaskDef;
 use crate::wire::claims::Claims;

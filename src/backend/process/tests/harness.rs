@@ -9,7 +9,8 @@ use parking_lot::Mutex;
 
 use crate::backend::process::{ProcessBackend, Settings};
 use crate::backend::{Backend, Reports, Run};
-use crate::job::{AnyJob, Job, JobError, Meta, TypedJob};
+use crate::error::JobError;
+use crate::job::{AnyJob, Job, Meta, TypedJob};
 
 /// No test waits longer for anything.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);

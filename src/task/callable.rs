@@ -1,6 +1,6 @@
 //! What a job can call: closures and tasks, under one trait.
 
-use super::outcome::{BoxError, JobError};
+use crate::error::{BoxError, JobError};
 
 /// Something that a job can call with arguments `A`, a tuple.
 ///

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use super::job::JobError;
 use crate::id::JobId;
-use crate::job::JobError;
 
 /// The result of the engine's own calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

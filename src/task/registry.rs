@@ -12,8 +12,8 @@ use std::sync::OnceLock;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::{Kind, Result};
-use crate::job::{Callable, JobError};
+use super::callable::Callable;
+use crate::error::{JobError, Kind, Result};
 use crate::wire::codec;
 
 /// Every task of the program, gathered by the linker.
