@@ -269,11 +269,14 @@ pub(super) mod tasks {
         let list: Vec<_> =
             std::fs::read_dir("/proc/self/fd").unwrap().map(|fd| fd.unwrap().path()).collect();
         // The one of the listing itself is gone by now.
-        list.iter().filter_map(|fd| Some(std::fs::read_link(fd).ok()?.display().to_string())).collect()
+        list.iter()
+            .filter_map(|fd| Some(std::fs::read_link(fd).ok()?.display().to_string()))
+            .collect()
     }
 
     /// Starts a child that outlives the task, and says its pid.
     #[task]
+    #[allow(clippy::zombie_processes, reason = "to be left behind is what it is for")]
     pub(crate) fn leave_child(say: String) {
         let child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
         std::fs::write(say, format!("{}\n", child.id())).unwrap();
