@@ -18,10 +18,8 @@ pub(crate) const TOKEN: &str = "EXECUTOR_ENGINE_FORK_SERVER";
 /// opens files.
 ///
 /// ```
-/// fn main() {
-///     executor_engine::init();
-///     // the program
-/// }
+/// executor_engine::init();
+/// // the rest of `main`
 /// ```
 pub fn init() {
     if called_to_serve() {

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
 use nix::errno::Errno;
@@ -52,19 +52,15 @@ pub(crate) fn install_null_stdin() -> io::Result<()> {
     let null = File::open("/dev/null")?;
     if null.as_raw_fd() == libc::STDIN_FILENO {
         // It was closed, so the new file took its place: leave it there, for children as well.
-        let fd = null.into_raw_fd();
-        // SAFETY: it is open, and was ours until the line before.
-        fcntl(
-            unsafe { BorrowedFd::borrow_raw(fd) },
-            FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty()),
-        )?;
+        let inherited = FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty());
+        fcntl(&null, inherited)?;
+        let _ = null.into_raw_fd();
         return Ok(());
     }
     Ok(dup2_stdin(&null)?)
 }
 
-/// Gives a new process its stdout, stderr, directory, and its one socket, which becomes the
-/// lowest descriptor that is free.
+/// Gives a new process its stdout, stderr and directory.
 pub(crate) fn install_output(
     stdout: &OwnedFd,
     stderr: &OwnedFd,
@@ -95,7 +91,7 @@ pub(crate) fn close_fds_from(first: u32, but: &OwnedFd) {
 
 /// A descriptor of this process for what another process has under that number.
 #[cfg(test)]
-pub(crate) fn duplicate_of(pidfd: BorrowedFd<'_>, number: i32) -> io::Result<OwnedFd> {
+pub(crate) fn duplicate_of(pidfd: std::os::fd::BorrowedFd<'_>, number: i32) -> io::Result<OwnedFd> {
     // SAFETY: `pidfd_getfd` takes three integers and touches no memory; descriptors it makes
     // are closed on exec.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), number, 0) };

@@ -62,11 +62,6 @@ impl Page {
         Ok(Self { base, slots })
     }
 
-    /// How many atomics there are.
-    pub(crate) fn slots(&self) -> usize {
-        self.slots
-    }
-
     /// One of them.
     pub(crate) fn slot(&self, index: usize) -> Option<&AtomicU64> {
         if index >= self.slots {
@@ -100,7 +95,6 @@ mod tests {
         ours.slot(2).unwrap().store(7, Ordering::SeqCst);
         assert_eq!(theirs.slot(2).unwrap().load(Ordering::SeqCst), 7);
         assert_eq!(theirs.slot(1).unwrap().load(Ordering::SeqCst), 0);
-        assert_eq!(theirs.slots(), 3);
         assert!(ours.slot(3).is_none());
     }
 

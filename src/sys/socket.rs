@@ -54,8 +54,18 @@ pub(crate) fn send_all(socket: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<(
 
 /// Receives what is there, without blocking. `Ok(0)` is the end.
 pub(crate) fn recv(socket: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
+    recv_with(socket, buf, MsgFlags::MSG_DONTWAIT)
+}
+
+/// As [`recv`], but blocks until there is something: for a thread whose own message is taken
+/// just before it is answered, so that the needless wake comes together with the real one.
+pub(crate) fn recv_blocking(socket: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
+    recv_with(socket, buf, MsgFlags::empty())
+}
+
+fn recv_with(socket: BorrowedFd<'_>, buf: &mut [u8], flags: MsgFlags) -> io::Result<usize> {
     loop {
-        match nix::sys::socket::recv(socket.as_raw_fd(), buf, MsgFlags::MSG_DONTWAIT) {
+        match nix::sys::socket::recv(socket.as_raw_fd(), buf, flags) {
             Err(Errno::EINTR) => {}
             received => return Ok(received?),
         }
@@ -64,10 +74,10 @@ pub(crate) fn recv(socket: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> 
 
 /// Waits until there is something to receive (`true`) or the time is up (`false`).
 ///
-/// Then receive without blocking, rather than block in the receive: a thread asleep there is
-/// also woken, for nothing, each time the other end takes a message from its queue, since the
-/// kernel tells all sleepers of a stream socket that there is room again. Sleepers in `poll`
-/// are told only of what they asked for.
+/// A thread asleep in a receive is also woken, for nothing, when the other end takes a message
+/// from its queue: the kernel tells all sleepers of a stream socket that there is room again.
+/// Sleepers in `poll` are told only of what they asked for. So a worker, which sleeps while its
+/// reply is taken, waits here, which saves two switches for the price of one call.
 pub(crate) fn wait_readable(socket: BorrowedFd<'_>, deadline: Option<Instant>) -> io::Result<bool> {
     let mut fds = [PollFd::new(socket, PollFlags::POLLIN)];
     loop {
@@ -129,6 +139,8 @@ pub(crate) fn recv_with_fds(
         while let Some(found) = header.as_ref() {
             if found.cmsg_level == libc::SOL_SOCKET && found.cmsg_type == libc::SCM_RIGHTS {
                 let data = libc::CMSG_DATA(header).cast::<RawFd>();
+                // Which integer type the length has depends on the C library.
+                #[allow(clippy::unnecessary_cast, reason = "as said")]
                 let bytes = found.cmsg_len as usize - libc::CMSG_LEN(0) as usize;
                 let list = fds.get_or_insert_default();
                 for i in 0..bytes / mem::size_of::<RawFd>() {

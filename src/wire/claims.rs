@@ -45,7 +45,8 @@ impl<'a> Claims<'a> {
         self.change(|old, claimed| (limit.min(old).max(claimed), claimed)).0
     }
 
-    /// The last request that the worker has begun; not to be trusted.
+    /// The last request that the worker has begun.
+    #[cfg(test)]
     pub(crate) fn claimed(self) -> u32 {
         unpack(self.0.load(Ordering::Acquire)).1
     }

@@ -28,6 +28,7 @@ impl ProcessBackend {
     ///
     /// # Errors
     /// It cannot be started. That is tried again when a job needs it.
+    #[cfg(test)]
     pub(crate) fn prestart(&self) -> Result<(), JobError> {
         self.shared
             .locked(|pool| if pool.closed { Ok(()) } else { pool.ensure_server(&self.shared) })
@@ -35,6 +36,7 @@ impl ProcessBackend {
     }
 
     /// The pids of the workers that have not ended, as far as known.
+    #[cfg(test)]
     pub(crate) fn workers(&self) -> Vec<i32> {
         self.shared
             .locked(|pool| {
@@ -45,6 +47,7 @@ impl ProcessBackend {
     }
 
     /// The pid of the fork server, if one runs.
+    #[cfg(test)]
     pub(crate) fn server(&self) -> Option<u32> {
         self.shared.locked(|pool| pool.server.as_ref().map(|server| server.child.id())).0
     }
@@ -75,12 +78,13 @@ impl Backend for ProcessBackend {
             let (look, failed) = self.shared.locked(|pool| {
                 pool.may_look = arrived.len() == 1;
                 pool.queue.extend(arrived);
-                pool.schedule(&self.shared);
-                pool.may_look = false;
                 if pool.closed {
                     let error = JobError::no_worker("the engine is shut down".into());
                     pool.fail_all(None, &error);
+                } else {
+                    pool.schedule(&self.shared);
                 }
+                pool.may_look = false;
                 pool.look.take()
             });
             posted |= failed;

@@ -63,7 +63,7 @@ impl Shared {
                 break;
             }
             // Its socket is shut down, so this ends with the end of the stream.
-            posted |= self.receive(id, &mut inbox, &socket, None).posted;
+            posted |= self.receive(id, &mut inbox, &socket, false, None).posted;
         }
         let Some(stderr) = self.locked(|pool| pool.workers.get(&id).map(|w| w.stderr.clone())).0
         else {
@@ -137,7 +137,8 @@ impl Shared {
                     return self.server_ended(generation, Some(error));
                 }
                 self.locked(|pool| {
-                    if let Some(server) = &mut pool.server {
+                    let server = pool.server.as_mut();
+                    if let Some(server) = server.filter(|s| s.generation == generation) {
                         server.greeted = true;
                     }
                 });

@@ -115,7 +115,10 @@ impl Shared {
             return EpollTimeout::NONE;
         }
         let by = self.locked(|pool| {
-            pool.server.as_ref().filter(|server| !server.greeted).map(|server| server.answer_by)
+            let unanswered = pool.server.as_ref().filter(|server| !server.greeted);
+            // Under the lock, since a new server may be started as soon as it is free.
+            self.greeting.store(unanswered.is_some(), Ordering::Release);
+            unanswered.map(|server| server.answer_by)
         });
         match by.0 {
             Some(by) => {
@@ -123,10 +126,7 @@ impl Shared {
                 let left = left + std::time::Duration::from_millis(1);
                 EpollTimeout::try_from(left).unwrap_or(EpollTimeout::MAX)
             }
-            None => {
-                self.greeting.store(false, Ordering::Release);
-                EpollTimeout::NONE
-            }
+            None => EpollTimeout::NONE,
         }
     }
 
@@ -145,7 +145,7 @@ impl Shared {
         }
         match self.take_inbox(id) {
             Some((mut inbox, socket)) => {
-                let batch = self.receive(id, &mut inbox, &socket, None);
+                let batch = self.receive(id, &mut inbox, &socket, false, None);
                 self.return_inbox(id, inbox) | batch.posted
             }
             None => {

@@ -41,9 +41,16 @@ impl Shared {
         id: u64,
         inbox: &mut Inbox,
         socket: &OwnedFd,
+        block: bool,
         wanted: Option<u64>,
     ) -> Batch {
-        match sys::recv(socket.as_fd(), inbox.decoder.space()) {
+        let space = inbox.decoder.space();
+        let received = if block {
+            sys::recv_blocking(socket.as_fd(), space)
+        } else {
+            sys::recv(socket.as_fd(), space)
+        };
+        match received {
             Ok(0) => inbox.deaf = true,
             Ok(n) => inbox.decoder.filled(n),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Batch::default(),
@@ -54,7 +61,7 @@ impl Shared {
 
     /// Looks whether the reply to what was just sent is there already.
     pub(super) fn look(&self, id: u64, inbox: &mut Inbox, socket: &OwnedFd) -> bool {
-        let batch = self.receive(id, inbox, socket, None);
+        let batch = self.receive(id, inbox, socket, false, None);
         self.locked(|pool| {
             if let Some(worker) = pool.workers.get_mut(&id) {
                 worker.prompt.note(batch.posted);
@@ -130,10 +137,11 @@ impl Pool {
                 }
             }
         }
-        if done > 0 {
-            let now = clock::now();
+        let now = clock::now();
+        if let Some(each) = now.saturating_sub(worker.mark).checked_div(done) {
+            // The first reply of a new worker also took its start.
             if worker.warm {
-                self.pace.note((now - worker.mark) / done);
+                self.pace.note(each);
             }
             self.finished += done;
             worker.warm = true;

@@ -18,7 +18,7 @@ use crate::forkserver::TOKEN;
 use crate::sys::{self, Page};
 use crate::task;
 use crate::wire::frame::Decoder;
-use crate::wire::message::{CONTROL_CAP, HELLO_FDS, PROTOCOL, ToServer, control_frame};
+use crate::wire::message::{CONTROL_CAP, HELLO_FDS, PROTOCOL, SPAWN_FDS, ToServer, control_frame};
 
 /// How long a fork server may take to answer the first message. It takes milliseconds; a
 /// program that was not made for it and does something else must not hold jobs for ever.
@@ -104,11 +104,12 @@ impl ForkServer {
         fds: Vec<OwnedFd>,
         epoll: &Epoll,
     ) -> io::Result<()> {
-        debug_assert!(!matches!(message, ToServer::Hello { .. }) || fds.len() == 1);
-        let count = u16::try_from(fds.len()).unwrap_or(u16::MAX).max(match message {
+        let count = match message {
             ToServer::Hello { .. } => HELLO_FDS,
-            _ => 0,
-        });
+            ToServer::Spawn { .. } => SPAWN_FDS,
+            ToServer::Kill { .. } | ToServer::Bye { .. } => 0,
+        };
+        debug_assert_eq!(fds.len(), usize::from(count));
         let bytes = control_frame(message, count)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string()))?;
         self.out.push_back(Outgoing { bytes, sent: 0, fds });

@@ -14,7 +14,7 @@ use super::worker::{Birth, Queued, State, Worker};
 use crate::error::JobError;
 use crate::sys;
 use crate::wire::claims::Claims;
-use crate::wire::message::{SPAWN_FDS, ToServer};
+use crate::wire::message::ToServer;
 
 /// Why there is no new worker.
 pub(super) enum NoSpawn {
@@ -160,7 +160,6 @@ fn make(
     // What is registered by now is undone by the drop of the descriptors, or by their end.
     worker.watch(&threads.epoll);
     let fds = vec![theirs, stdout, stderr_end, directory];
-    debug_assert_eq!(fds.len(), usize::from(SPAWN_FDS));
     if let Err(error) = server.tell(&spawn, fds, &threads.epoll) {
         worker.unwatch(&threads.epoll);
         return Err(error);

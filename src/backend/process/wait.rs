@@ -25,10 +25,11 @@ impl Shared {
         while let Some((id, mut inbox, socket)) = self.locked(|pool| pool.lend_inbox(key)).0 {
             served = true;
             // An error would show itself in the receive as well.
-            let ready = sys::wait_readable(socket.as_fd(), deadline).unwrap_or(true);
+            let ready =
+                deadline.is_none() || sys::wait_readable(socket.as_fd(), deadline).unwrap_or(true);
             let mut batch = Batch::default();
             if ready {
-                batch = self.receive(id, &mut inbox, &socket, Some(key));
+                batch = self.receive(id, &mut inbox, &socket, deadline.is_none(), Some(key));
             }
             let posted = self.return_inbox(id, inbox);
             if posted | batch.posted {

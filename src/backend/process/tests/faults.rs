@@ -199,3 +199,29 @@ fn a_program_that_is_no_fork_server_is_reported() {
     }
     std::fs::remove_file(&babbler).unwrap();
 }
+
+#[test]
+fn a_fork_server_without_room_for_descriptors_fails_that_job_alone() {
+    let bench = Bench::workers(2);
+    let warm = bench.push(ProcessJob::new(tasks::pid, ()));
+    let warm = bench.result(&warm).unwrap();
+    let server = bench.backend.server().unwrap().to_string();
+    let limit = |n: &str| {
+        let mut prlimit = std::process::Command::new("prlimit");
+        prlimit.args(["--pid", &server, &format!("--nofile={n}")]);
+        assert!(prlimit.status().unwrap().success());
+    };
+    limit("6:4096");
+    for _ in 0..3 {
+        let job = bench.push(ProcessJob::new(tasks::pid, ()).fresh_process(true));
+        let error = bench.error(&job);
+        assert!(error.is_no_worker(), "{error}");
+        assert!(error.to_string().contains("too many open files"), "{error}");
+    }
+    let job = bench.push(ProcessJob::new(tasks::pid, ()));
+    assert_eq!(bench.result(&job).unwrap(), warm);
+    limit("4096:4096");
+    let job = bench.push(ProcessJob::new(tasks::pid, ()).fresh_process(true));
+    assert_ne!(bench.result(&job).unwrap(), warm);
+    bench.assert_quiet();
+}

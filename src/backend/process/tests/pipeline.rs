@@ -67,7 +67,7 @@ fn jobs_behind_long_ones_move_while_the_queue_is_never_empty() {
     }
     assert_eq!(long.len(), 2);
     for ((say, mut gate), job) in gates.into_iter().zip(&long) {
-        assert_eq!(say.line().parse::<i32>().unwrap() > 0, true);
+        assert!(say.line().parse::<i32>().unwrap() > 0);
         gate.open();
         bench.result(job).unwrap();
     }
