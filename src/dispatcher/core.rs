@@ -335,9 +335,21 @@ impl<P: Clone> Core<P> {
         self.nodes.iter().filter_map(|(_, node)| node.payload.as_ref())
     }
 
-    /// How many nodes the table holds, submitted or only named.
+    /// How many submitted jobs the table holds; jobs that are only named do not count.
     pub(crate) fn len(&self) -> usize {
-        self.nodes.len()
+        self.counts.unfinished + self.finished_here
+    }
+
+    /// Takes every job out of the table: the end.
+    pub(crate) fn remove_all(&mut self) -> Vec<P> {
+        let jobs = self.iter().cloned().collect();
+        self.nodes = Table::new();
+        jobs
+    }
+
+    /// A job that never came into the table was cancelled.
+    pub(crate) fn count_cancelled(&mut self) {
+        self.counts.cancelled += 1;
     }
 }
 

@@ -67,6 +67,12 @@ impl<P: Clone> Core<P> {
                 .all(|blocked| self.nodes.get(blocked.on).is_some_and(|on| !on.is_finished()))
     }
 
+    /// Whether the engine is stalled for good: no job that blocks in its own code could still
+    /// be told so, and go on.
+    pub(crate) fn is_stalled_for_good(&self) -> bool {
+        self.blocked.is_empty() && self.is_stalled()
+    }
+
     /// Whether nothing is left to do.
     pub(crate) fn is_idle(&self) -> bool {
         self.counts.unfinished == 0

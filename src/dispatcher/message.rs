@@ -1,7 +1,7 @@
 //! What goes into the core and what comes out.
 
 use crate::error::CancelReason;
-use crate::job::KindId;
+use crate::job::{Head, KindId, Status};
 
 /// A job's key in its engine: its place in this process's count of jobs.
 pub(crate) type Key = u64;
@@ -46,6 +46,18 @@ pub(crate) struct Upstream {
     pub(crate) key: Key,
     /// How it ended, for a job that is finished and may have been removed from the table.
     pub(crate) ended: Option<bool>,
+}
+
+impl Upstream {
+    /// As the job stands now.
+    pub(crate) fn of(job: &Head) -> Self {
+        let ended = match job.status() {
+            Status::Done => Some(true),
+            Status::Failed | Status::Cancelled => Some(false),
+            Status::Created | Status::Pending | Status::Running => None,
+        };
+        Self { key: job.key(), ended }
+    }
 }
 
 /// What is to be done.

@@ -22,7 +22,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::baton::Baton;
 use super::core::Core;
-use super::message::{Effect, Event, Key, Nanos, Refusal, Submission, Verdict};
+use super::message::{Effect, Event, Key, Nanos, Refusal, Submission, Upstream, Verdict};
 use super::sleepers::Sleepers;
 use crate::backend::{Backend, Reports, Run};
 use crate::clock;
@@ -51,7 +51,7 @@ pub(crate) struct Dispatcher {
     unparker: Unparker,
     stop: AtomicBool,
     /// As in the core, for those who do not hold its lock.
-    closed: AtomicBool,
+    pub(super) closed: AtomicBool,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -162,6 +162,8 @@ impl Dispatcher {
                 self.drive();
                 return Ok(());
             };
+            // First what this thread may have submitted before, while the core was busy.
+            self.take_in_all(&mut desk);
             self.handle(&mut desk, Event::Submit(submission), now);
             let refused = desk.refused.take();
             self.settle(desk);
@@ -180,8 +182,10 @@ impl Dispatcher {
         submissions: impl IntoIterator<Item = Submission<Payload>>,
     ) -> Result<(), (usize, Refusal)> {
         let mut desk = self.desk.take();
+        self.take_in_all(&mut desk);
         let mut answer = Ok(());
-        for (count, submission) in submissions.into_iter().enumerate() {
+        for (count, mut submission) in submissions.into_iter().enumerate() {
+            refresh(&desk.core, &mut submission);
             self.handle(&mut desk, Event::Submit(submission), now);
             if let Some(refusal) = desk.refused.take() {
                 answer = Err((count, refusal));
@@ -201,6 +205,8 @@ impl Dispatcher {
     /// Brings one event to the core at once.
     pub(crate) fn tell(&self, event: Event<Payload>) {
         let mut desk = self.desk.take();
+        // The event may be about a job whose submission is among the news.
+        self.take_in_all(&mut desk);
         self.handle(&mut desk, event, clock::now());
         self.settle(desk);
     }
@@ -208,7 +214,7 @@ impl Dispatcher {
     /// Asks the core something, with all news taken in.
     pub(crate) fn ask<R>(&self, question: impl FnOnce(&mut Core<Payload>) -> R) -> R {
         let mut desk = self.desk.take();
-        self.take_in(&mut desk);
+        self.take_in_all(&mut desk);
         let answer = question(&mut desk.core);
         self.settle(desk);
         answer
@@ -262,7 +268,7 @@ impl Dispatcher {
     }
 
     /// Takes in the news; true if a turn's worth was not all, and the rest is left for later.
-    pub(super) fn take_in(&self, desk: &mut Desk) -> bool {
+    fn take_in(&self, desk: &mut Desk) -> bool {
         if !self.desk.hear() {
             return false;
         }
@@ -286,11 +292,17 @@ impl Dispatcher {
         false
     }
 
+    /// Takes in all the news: for those whose question is about jobs that may be among it.
+    pub(super) fn take_in_all(&self, desk: &mut Desk) {
+        while self.take_in(desk) {}
+    }
+
     fn take_in_submission(&self, desk: &mut Desk, submission: Submission<Payload>, then: Nanos) {
         let job = Arc::clone(&submission.payload);
         self.handle(desk, Event::Submit(submission), then);
         if desk.refused.take().is_some() {
             // Closed between the look and the submission: its handle is out already.
+            desk.core.count_cancelled();
             job.store_error(JobError::cancelled(CancelReason::Shutdown));
             let waiters = job.head().finish(Status::Cancelled, then);
             desk.after().wakes.extend(waiters);
@@ -391,4 +403,28 @@ impl Reports for Dispatcher {
             self.settle(desk);
         }
     }
+}
+
+impl Drop for Dispatcher {
+    fn drop(&mut self) {
+        // A panic in the drop of one job's values must not reach whoever drops the engine, and a
+        // second one would abort the process.
+        let jobs = self.desk.take().core.remove_all();
+        jobs.into_iter().for_each(drop_quietly);
+    }
+}
+
+/// Looks once more at those upstreams that the core does not know. One that had not ended when
+/// the job was admitted may have ended, and left the table, since; then only it can tell.
+fn refresh(core: &Core<Payload>, submission: &mut Submission<Payload>) {
+    let Submission { upstream, payload, .. } = submission;
+    if upstream.iter().all(|up| up.ended.is_some() || core.get(up.key).is_some()) {
+        return;
+    }
+    let mut places = upstream.iter_mut();
+    payload.visit_upstream(&mut |job| {
+        if let Some(place) = places.next() {
+            *place = Upstream::of(job.head());
+        }
+    });
 }

@@ -1,11 +1,23 @@
 //! The end of an engine: every job finished, every thread joined, every process reaped.
 
+use std::sync::atomic::Ordering;
+
 use super::message::Event;
 use super::run::Dispatcher;
 use crate::backend::Here;
 use crate::error::CancelReason;
 
 impl Dispatcher {
+    /// Whether submissions are refused.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
+    /// Whether the calling thread runs this engine's jobs.
+    pub(crate) fn is_own_thread(&self) -> bool {
+        Here::of(self.engine).is_some()
+    }
+
     /// Finishes (`drain`) or cancels what is there, then ends every thread and process.
     ///
     /// Called by a thread of the engine itself (a job dropped the last `Engine`), it hands over

@@ -32,8 +32,11 @@ impl Dispatcher {
         if all.iter().all(|list| list.is_empty()) {
             return;
         }
-        if core.is_stalled() {
+        if core.is_stalled_for_good() {
             all.into_iter().flatten().for_each(Thread::unpark);
+        } else if core.is_stalled() {
+            // Jobs that are told so go on, so it is too early to tell others.
+            sleepers.inside.iter().for_each(Thread::unpark);
         } else if core.is_idle() {
             sleepers.idle.iter().for_each(Thread::unpark);
         } else if KindId::ALL.into_iter().any(|kind| self.is_stuck(desk, kind)) {
@@ -61,10 +64,10 @@ impl Dispatcher {
         let mut entered = false;
         loop {
             let mut desk = self.desk.take();
-            self.take_in(&mut desk);
+            self.take_in_all(&mut desk);
             let answer = if desk.core.is_idle() {
                 Some(Ok(true))
-            } else if desk.core.is_stalled() {
+            } else if desk.core.is_stalled_for_good() {
                 Some(Err(stalled_error(&desk)))
             } else if is_over(deadline) {
                 Some(Ok(false))
@@ -92,8 +95,8 @@ impl Dispatcher {
         let head = job.head();
         {
             let mut desk = self.desk.take();
-            self.take_in(&mut desk);
-            if desk.core.is_stalled() && !head.status().is_finished() {
+            self.take_in_all(&mut desk);
+            if desk.core.is_stalled_for_good() && !head.status().is_finished() {
                 let error = stalled_error(&desk);
                 self.settle(desk);
                 return Err(error);
@@ -118,8 +121,8 @@ impl Dispatcher {
                 break Ok(true);
             }
             let mut desk = self.desk.take();
-            self.take_in(&mut desk);
-            let stalled = desk.core.is_stalled() && !head.status().is_finished();
+            self.take_in_all(&mut desk);
+            let stalled = desk.core.is_stalled_for_good() && !head.status().is_finished();
             let error = stalled.then(|| stalled_error(&desk));
             self.settle(desk);
             if let Some(error) = error {
@@ -140,7 +143,7 @@ impl Dispatcher {
         let lane = if here.server == KindId::Local { Lane::Serial } else { Lane::Other };
         loop {
             let mut desk = self.desk.take();
-            self.take_in(&mut desk);
+            self.take_in_all(&mut desk);
             if head.status().is_finished() {
                 self.settle(desk);
                 return Ok(true);
@@ -179,7 +182,7 @@ impl Dispatcher {
                     sleep(deadline);
                 }
                 desk = self.desk.take();
-                self.take_in(&mut desk);
+                self.take_in_all(&mut desk);
                 // Seen while still counted as blocked, so that a stall shows as one.
                 if desk.core.is_stalled() && !head.status().is_finished() {
                     error = Some(stalled_error(&desk));

@@ -1,13 +1,14 @@
 //! [`Engine`]: submit, wait, look, shut down.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::clock;
 use crate::dispatcher::{Dispatcher, Payload, Refusal, Submission, Upstream};
 use crate::error::{Error, Kind, Result};
 use crate::id::JobId;
-use crate::job::{Job, JobHandle, KindId, Status};
+use crate::job::{Job, JobHandle, KindId};
 use crate::task;
 
 /// A job engine: a dispatcher, a serial lane, a rayon pool, worker processes.
@@ -33,15 +34,17 @@ pub struct Engine {
 /// What all clones of an [`Engine`] share; its drop is the engine's end.
 struct Owner {
     dispatcher: Arc<Dispatcher>,
-    /// Held while the engine is shut down; true afterwards.
-    ended: parking_lot::Mutex<bool>,
+    /// Somebody shuts the engine down, or has.
+    ending: AtomicBool,
+    /// Held while a thread from outside shuts the engine down, so that others wait for it.
+    end: parking_lot::Mutex<()>,
 }
 
 impl Owner {
     fn shutdown(&self, how: Shutdown) {
-        let mut ended = self.ended.lock();
-        if !*ended {
-            *ended = true;
+        // A job must not wait for the one that waits for the job.
+        let _end = (!self.dispatcher.is_own_thread()).then(|| self.end.lock());
+        if !self.ending.swap(true, Ordering::SeqCst) {
             Arc::clone(&self.dispatcher).shutdown(how == Shutdown::Drain);
         }
     }
@@ -102,7 +105,13 @@ pub struct Stats {
 
 impl Engine {
     pub(super) fn new_with(dispatcher: Arc<Dispatcher>) -> Self {
-        Self { owner: Arc::new(Owner { dispatcher, ended: parking_lot::Mutex::new(false) }) }
+        Self {
+            owner: Arc::new(Owner {
+                dispatcher,
+                ending: AtomicBool::new(false),
+                end: parking_lot::Mutex::new(()),
+            }),
+        }
     }
 
     pub(super) fn dispatcher(&self) -> &Dispatcher {
@@ -187,6 +196,19 @@ impl Engine {
     fn admit(&self, job: &Payload, now: u64) -> Result<Submission<Payload>> {
         let head = job.head();
         let engine = self.dispatcher().engine();
+        // A job that will be refused must not make those it needs this engine's.
+        if self.dispatcher().is_closed() {
+            return Err(Kind::ShutDown.into());
+        }
+        let mut foreign = None;
+        job.visit_upstream(&mut |up| {
+            if up.head().is_of_another(engine) {
+                foreign = foreign.or(Some(up.head().id));
+            }
+        });
+        if let Some(id) = foreign {
+            return Err(Kind::OtherEngine(id).into());
+        }
         if !head.tie(engine) {
             return Err(Kind::OtherEngine(head.id).into());
         }
@@ -196,18 +218,12 @@ impl Engine {
             task::find(definition.name())?;
         }
         let mut upstream = Vec::new();
-        let mut foreign = None;
         job.visit_upstream(&mut |up| {
             let head = up.head();
             if !head.tie(engine) {
                 foreign = foreign.or(Some(head.id));
             }
-            let ended = match head.status() {
-                Status::Done => Some(true),
-                Status::Failed | Status::Cancelled => Some(false),
-                Status::Created | Status::Pending | Status::Running => None,
-            };
-            upstream.push(Upstream { key: head.key(), ended });
+            upstream.push(Upstream::of(head));
         });
         if let Some(id) = foreign {
             return Err(Kind::OtherEngine(id).into());

@@ -14,7 +14,7 @@ use std::task::Waker;
 use std::thread::Thread;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 
 use super::engine_id::EngineId;
 use super::gate::Gate;
@@ -214,6 +214,12 @@ impl Head {
         EngineId::from_number(self.engine.load(Ordering::Relaxed))
     }
 
+    /// Whether the job is tied to an engine other than this one.
+    pub(crate) fn is_of_another(&self, engine: EngineId) -> bool {
+        let owner = self.engine.load(Ordering::Relaxed);
+        owner != 0 && owner != engine.number()
+    }
+
     pub(crate) fn set_meta(&self, meta: Box<Meta>) {
         // Set once, by the only owner of the job, when it is submitted.
         let _ = self.meta.set(meta);
@@ -303,7 +309,17 @@ pub(crate) trait TypedJob<T>: AnyJob {
 pub(crate) struct JobCell<T, B> {
     head: Head,
     slot: Mutex<Slot<T>>,
-    body: Mutex<B>,
+    /// There until the drop.
+    body: Mutex<Option<B>>,
+}
+
+/// Wherever the last reference goes, on a thread of the engine or of the user: a panic in the
+/// drop of the job's values is logged and goes no further.
+impl<T, B> Drop for JobCell<T, B> {
+    fn drop(&mut self) {
+        panics::drop_quietly(std::mem::replace(self.slot.get_mut(), Slot::Empty));
+        panics::drop_quietly(self.body.get_mut().take());
+    }
 }
 
 impl<T, B> JobCell<T, B>
@@ -315,7 +331,13 @@ where
         Arc::new(Self {
             head: Head::new(kind),
             slot: Mutex::new(Slot::Empty),
-            body: Mutex::new(body),
+            body: Mutex::new(Some(body)),
+        })
+    }
+
+    fn body(&self) -> MappedMutexGuard<'_, B> {
+        MutexGuard::map(self.body.lock(), |body| {
+            body.as_mut().expect("the body is there until the drop")
         })
     }
 
@@ -347,27 +369,27 @@ where
     }
 
     fn visit_upstream(&self, visit: &mut dyn FnMut(Arc<dyn AnyJob>)) {
-        self.body.lock().visit_upstream(visit);
+        self.body().visit_upstream(visit);
     }
 
     fn run_here(&self) -> bool {
-        let body = self.body.lock();
+        let body = self.body();
         let result = panics::catch(|| body.call());
         drop(body);
         self.store(result)
     }
 
     fn task(&self) -> Option<&'static TaskDef> {
-        self.body.lock().task()
+        self.body().task()
     }
 
     fn encode_args(&self, out: &mut Vec<u8>) -> Result<(), JobError> {
-        let body = self.body.lock();
+        let body = self.body();
         panics::catch(|| body.encode_args(out))
     }
 
     fn store_encoded(&self, bytes: &[u8]) -> bool {
-        let body = self.body.lock();
+        let body = self.body();
         let result = panics::catch(|| body.decode_result(bytes));
         drop(body);
         self.store(result)

@@ -34,7 +34,7 @@ pub use process::{Process, ProcessJob};
 pub use status::Status;
 pub use thread::{Thread, ThreadJob};
 
-pub(crate) use cell::{AnyJob, KindId, Waiter};
+pub(crate) use cell::{AnyJob, Head, KindId, Waiter};
 #[cfg(test)]
 pub(crate) use cell::{Meta, TypedJob};
 pub(crate) use engine_id::EngineId;
