@@ -9,6 +9,7 @@
 //! picks up other tasks of the pool, perhaps a pump. Such a nested pump runs one job and makes
 //! way, so that the waiting job goes on soon: rayon's own behaviour for spawned closures.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
@@ -28,6 +29,11 @@ const LINGER: u32 = 24;
 const YIELD_EVERY: u32 = 64;
 /// How many of these rounds it spins; in the others it yields.
 const SPIN: u32 = 6;
+
+thread_local! {
+    /// Whether this thread is in a pump.
+    static IN_PUMP: Cell<bool> = const { Cell::new(false) };
+}
 
 /// How the pool is made.
 #[derive(Clone, Copy, Debug)]
@@ -231,6 +237,13 @@ impl Shared {
     /// Runs jobs until the queue is empty. Comes counted as hungry.
     fn pump(self: &Arc<Self>) {
         let nested = Here::in_job();
+        let outer = IN_PUMP.replace(true);
+        if outer && !nested {
+            // A pump that looked for rayon's other tasks has found this one. The thread would count
+            // twice, and another stay idle: make way, for another thread to come.
+            self.subtract(Tally::HUNGRY + Tally::PUMP);
+            return self.feed();
+        }
         if let Some(reports) = self.reports.upgrade() {
             let reports = Hungry { shared: self, reports: &*reports };
             let (mut idle, mut jobs) = (0, 0_u32);
@@ -263,6 +276,7 @@ impl Shared {
                 }
             }
         }
+        IN_PUMP.set(outer);
         self.subtract(Tally::HUNGRY + Tally::PUMP);
         // A job pushed just now may have counted on this pump.
         self.feed();
