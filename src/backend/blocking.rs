@@ -1,14 +1,14 @@
 //! Threads for jobs that wait rather than compute: made on demand up to a limit, kept for a
 //! while when idle.
 
-use std::sync::Weak;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use parking_lot::Mutex;
 
+use super::tally::{HUNGRY, QUEUED, SERVER, Tally};
 use super::{Backend, Here, Reports, Run, execute};
 use crate::clock;
 use crate::job::{EngineId, KindId};
@@ -21,12 +21,16 @@ pub(crate) struct BlockingBackend {
     engine: EngineId,
     limit: usize,
     stack_size: usize,
-    reports: Weak<dyn Reports>,
-    queue: Receiver<Run>,
+    shared: Arc<Shared>,
     sender: Mutex<Option<Sender<Run>>>,
-    /// Threads that wait for a job, or are about to.
-    idle: std::sync::Arc<AtomicUsize>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+struct Shared {
+    queue: Receiver<Run>,
+    /// The servers are the threads.
+    tally: Tally,
+    reports: Weak<dyn Reports>,
 }
 
 impl BlockingBackend {
@@ -41,60 +45,46 @@ impl BlockingBackend {
             engine,
             limit,
             stack_size,
-            reports,
-            queue,
+            shared: Arc::new(Shared { queue, tally: Tally::default(), reports }),
             sender: Mutex::new(Some(sender)),
-            idle: std::sync::Arc::default(),
             threads: Mutex::default(),
         }
     }
 
     fn spawn(&self) -> std::io::Result<JoinHandle<()>> {
-        let (engine, queue, reports) =
-            (self.engine, self.queue.clone(), Weak::clone(&self.reports));
-        let idle = std::sync::Arc::clone(&self.idle);
-        idle.fetch_add(1, Ordering::SeqCst);
-        let spawned = std::thread::Builder::new()
+        let (engine, shared) = (self.engine, Arc::clone(&self.shared));
+        std::thread::Builder::new()
             .name("executor-blocking".into())
             .stack_size(self.stack_size)
             .spawn(move || {
                 Here::enter(engine, KindId::Blocking);
-                serve(&queue, &idle, &reports);
-            });
-        if spawned.is_err() {
-            self.idle.fetch_sub(1, Ordering::SeqCst);
-        }
-        spawned
+                shared.serve();
+            })
     }
 }
 
 impl Backend for BlockingBackend {
     fn push(&self, run: Run) {
         if let Some(sender) = &*self.sender.lock() {
+            self.shared.tally.add(QUEUED);
             // The receiver lives as long as `self`.
             let _ = sender.send(run);
         }
     }
 
     fn kick(&self) {
-        let mut threads = self.threads.lock();
-        while self.queue.len() > self.idle.load(Ordering::SeqCst) {
+        while self.shared.tally.hire(self.limit) {
+            let mut threads = self.threads.lock();
             threads.retain(|thread| !thread.is_finished());
-            if threads.len() >= self.limit {
-                return;
-            }
             match self.spawn() {
                 Ok(thread) => threads.push(thread),
-                // The threads that are there will come to it.
-                Err(_) if !threads.is_empty() => return,
                 Err(error) => {
-                    drop(threads);
-                    super::local::fail_queued(
-                        &self.queue,
-                        &self.reports,
-                        "a thread for blocking jobs",
-                        &error,
-                    );
+                    self.shared.tally.subtract(SERVER + HUNGRY);
+                    // Threads that are there will come to it.
+                    if threads.is_empty() {
+                        drop(threads);
+                        self.shared.fail_queued(&error);
+                    }
                     return;
                 }
             }
@@ -102,11 +92,11 @@ impl Backend for BlockingBackend {
     }
 
     fn abort(&self, run: &Run) {
-        super::abort_unclaimed(run, &self.reports);
+        super::abort_unclaimed(run, &self.shared.reports);
     }
 
-    fn has_waiting(&self) -> bool {
-        !self.queue.is_empty()
+    fn waiting(&self) -> usize {
+        self.shared.tally.counts().queued()
     }
 
     fn shutdown(&self) {
@@ -117,31 +107,44 @@ impl Backend for BlockingBackend {
     }
 }
 
-/// Runs jobs until the queue is closed or has been empty for long.
-fn serve(queue: &Receiver<Run>, idle: &AtomicUsize, reports: &Weak<dyn Reports>) {
-    loop {
-        match queue.recv_timeout(KEEP_IDLE) {
-            Ok(run) => {
-                idle.fetch_sub(1, Ordering::SeqCst);
-                if run.claim()
-                    && let Some(reports) = reports.upgrade()
-                {
-                    execute(&*run.job, &*reports, clock::now());
+impl Shared {
+    /// Runs jobs until the queue is closed or has been empty for long. Comes counted as hungry.
+    fn serve(&self) {
+        loop {
+            match self.queue.recv_timeout(KEEP_IDLE) {
+                Ok(run) => self.run(&run),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return self.tally.subtract(SERVER + HUNGRY);
                 }
-                idle.fetch_add(1, Ordering::SeqCst);
-            }
-            Err(RecvTimeoutError::Timeout) => {
-                idle.fetch_sub(1, Ordering::SeqCst);
-                // A job pushed just now counted on this thread: look once more.
-                let Ok(run) = queue.try_recv() else { return };
-                if run.claim()
-                    && let Some(reports) = reports.upgrade()
-                {
-                    execute(&*run.job, &*reports, clock::now());
+                Err(RecvTimeoutError::Timeout) => {
+                    self.tally.subtract(SERVER + HUNGRY);
+                    // A run pushed just now may have counted on this thread.
+                    if !self.tally.hire(usize::MAX) {
+                        return;
+                    }
                 }
-                idle.fetch_add(1, Ordering::SeqCst);
             }
-            Err(RecvTimeoutError::Disconnected) => return,
         }
+    }
+
+    fn run(&self, run: &Run) {
+        self.tally.subtract(QUEUED + HUNGRY);
+        if run.claim()
+            && let Some(reports) = self.reports.upgrade()
+        {
+            execute(&*run.job, &*reports, clock::now());
+        }
+        self.tally.add(HUNGRY);
+    }
+
+    fn fail_queued(&self, error: &std::io::Error) {
+        let Some(reports) = self.reports.upgrade() else { return };
+        while let Ok(run) = self.queue.try_recv() {
+            self.tally.subtract(QUEUED);
+            if run.claim() {
+                super::fail_unstarted(&*run.job, &*reports, "a thread for blocking jobs", error);
+            }
+        }
+        reports.drive();
     }
 }

@@ -75,8 +75,8 @@ impl Backend for LocalBackend {
         super::abort_unclaimed(run, &self.reports);
     }
 
-    fn has_waiting(&self) -> bool {
-        !self.queue.is_empty()
+    fn waiting(&self) -> usize {
+        self.queue.len()
     }
 
     fn shutdown(&self) {

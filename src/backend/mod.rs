@@ -15,6 +15,7 @@ mod execute;
 mod here;
 mod local;
 mod process;
+mod tally;
 mod thread;
 
 pub(crate) use blocking::BlockingBackend;
@@ -66,8 +67,15 @@ pub(crate) trait Backend: Send + Sync {
     /// held. The run is reported finished as ever, when it really is.
     fn abort(&self, run: &Run);
 
-    /// Whether pushed runs wait that nobody executes yet.
-    fn has_waiting(&self) -> bool;
+    /// How many pushed runs wait for a thread of the engine, at most: runs that were claimed by
+    /// others meanwhile may be among them. Runs that need no such thread do not count.
+    fn waiting(&self) -> usize {
+        0
+    }
+
+    /// A thread of the backend falls asleep inside a job, or wakes up there. Called with the core
+    /// locked; [`kick`](Self::kick) follows.
+    fn asleep(&self, _asleep: bool) {}
 
     /// The calling thread is about to sleep until this job is finished or the time is up, and
     /// can do the backend's own work meanwhile; a backend for which that saves a wake does so

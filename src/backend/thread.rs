@@ -10,15 +10,15 @@
 //! way, so that the waiting job goes on soon: rayon's own behaviour for spawned closures.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
 use crossbeam::queue::SegQueue;
-use crossbeam::utils::CachePadded;
 use parking_lot::Mutex;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
+use super::tally::{HUNGRY, QUEUED, SERVER, Tally};
 use super::{Backend, Here, Reports, Run, execute};
 use crate::clock;
 use crate::job::{EngineId, KindId};
@@ -60,39 +60,12 @@ struct Shared {
     threads: usize,
     reports: Weak<dyn Reports>,
     queue: SegQueue<Run>,
-    /// See [`Tally`].
-    tally: CachePadded<AtomicU64>,
+    /// The servers are the pumps.
+    tally: Tally,
+    /// Threads of the pool that sleep inside a job.
+    asleep: AtomicUsize,
     /// `None` before the first job and after the shutdown.
     pool: parking_lot::RwLock<Option<ThreadPool>>,
-}
-
-/// Three counts in one word, so that each step of a job is one atomic operation on one cache
-/// line: runs in the queue (raised before the push), pumps that will look into the queue before
-/// they do anything else (*hungry*), and pumps alive.
-#[derive(Clone, Copy)]
-struct Tally(u64);
-
-impl Tally {
-    const QUEUED: u64 = 1 << 32;
-    const HUNGRY: u64 = 1 << 16;
-    const PUMP: u64 = 1;
-
-    fn queued(self) -> u64 {
-        self.0 / Self::QUEUED
-    }
-
-    fn hungry(self) -> u64 {
-        self.0 % Self::QUEUED / Self::HUNGRY
-    }
-
-    fn pumps(self) -> u64 {
-        self.0 % Self::HUNGRY
-    }
-
-    /// Whether one more pump is wanted.
-    fn wants_pump(self, threads: usize) -> bool {
-        self.queued() > self.hungry() && self.pumps() < threads as u64
-    }
 }
 
 impl ThreadBackend {
@@ -106,7 +79,8 @@ impl ThreadBackend {
                 threads: settings.threads,
                 reports,
                 queue: SegQueue::new(),
-                tally: CachePadded::default(),
+                tally: Tally::default(),
+                asleep: AtomicUsize::new(0),
                 pool: parking_lot::RwLock::new(None),
             }),
             engine,
@@ -165,12 +139,12 @@ impl ThreadBackend {
 
 impl Backend for ThreadBackend {
     fn push(&self, run: Run) {
-        self.shared.add(Tally::QUEUED);
+        self.shared.tally.add(QUEUED);
         self.shared.queue.push(run);
     }
 
     fn kick(&self) {
-        if !self.shared.tally().wants_pump(self.shared.threads) {
+        if !self.shared.tally.counts().wants_server(self.shared.max_pumps()) {
             return;
         }
         if self.shared.pool.read().is_none() {
@@ -183,8 +157,16 @@ impl Backend for ThreadBackend {
         super::abort_unclaimed(run, &self.shared.reports);
     }
 
-    fn has_waiting(&self) -> bool {
-        self.shared.tally().queued() > 0
+    fn waiting(&self) -> usize {
+        self.shared.tally.counts().queued()
+    }
+
+    fn asleep(&self, asleep: bool) {
+        if asleep {
+            self.shared.asleep.fetch_add(1, Ordering::SeqCst);
+        } else {
+            self.shared.asleep.fetch_sub(1, Ordering::SeqCst);
+        }
     }
 
     fn shutdown(&self) {
@@ -199,37 +181,19 @@ impl Backend for ThreadBackend {
 }
 
 impl Shared {
-    fn tally(&self) -> Tally {
-        Tally(self.tally.load(Ordering::SeqCst))
-    }
-
-    fn add(&self, counts: u64) {
-        self.tally.fetch_add(counts, Ordering::SeqCst);
-    }
-
-    fn subtract(&self, counts: u64) {
-        self.tally.fetch_sub(counts, Ordering::SeqCst);
+    /// One per thread; and one more for each thread that sleeps inside a job, for its pump does
+    /// nothing meanwhile, while another thread may have room for one inside rayon's own waiting.
+    fn max_pumps(&self) -> usize {
+        self.threads + self.asleep.load(Ordering::SeqCst)
     }
 
     /// Sees to it that the queue has pumps enough.
     fn feed(self: &Arc<Self>) {
-        loop {
-            let tally = self.tally();
-            if !tally.wants_pump(self.threads) {
-                return;
-            }
-            let more = tally.0 + Tally::PUMP + Tally::HUNGRY;
-            if self
-                .tally
-                .compare_exchange(tally.0, more, Ordering::SeqCst, Ordering::SeqCst)
-                .is_err()
-            {
-                continue;
-            }
+        while self.tally.hire(self.max_pumps()) {
             let shared = Arc::clone(self);
             match &*self.pool.read() {
                 Some(pool) => pool.spawn(move || shared.pump()),
-                None => return self.subtract(Tally::PUMP + Tally::HUNGRY),
+                None => return self.tally.subtract(SERVER + HUNGRY),
             }
         }
     }
@@ -241,7 +205,7 @@ impl Shared {
         if outer && !nested {
             // A pump that looked for rayon's other tasks has found this one. The thread would count
             // twice, and another stay idle: make way, for another thread to come.
-            self.subtract(Tally::HUNGRY + Tally::PUMP);
+            self.tally.subtract(HUNGRY + SERVER);
             return self.feed();
         }
         if let Some(reports) = self.reports.upgrade() {
@@ -253,10 +217,10 @@ impl Shared {
                 if let Some(run) = self.queue.pop() {
                     idle = 0;
                     if !run.claim() {
-                        self.subtract(Tally::QUEUED);
+                        self.tally.subtract(QUEUED);
                         continue;
                     }
-                    self.subtract(Tally::QUEUED + Tally::HUNGRY);
+                    self.tally.subtract(QUEUED + HUNGRY);
                     // The pump counts as hungry again before the news of this job makes the next
                     // one ready, so that a chain of jobs stays on one thread and wakes no other.
                     let start = now.unwrap_or_else(clock::now);
@@ -277,7 +241,7 @@ impl Shared {
             }
         }
         IN_PUMP.set(outer);
-        self.subtract(Tally::HUNGRY + Tally::PUMP);
+        self.tally.subtract(HUNGRY + SERVER);
         // A job pushed just now may have counted on this pump.
         self.feed();
     }
@@ -296,16 +260,16 @@ impl Shared {
 
     /// Runs one of the pool's other tasks, if there is one, not counted as hungry meanwhile.
     fn yield_to_rayon(&self) -> bool {
-        self.subtract(Tally::HUNGRY);
+        self.tally.subtract(HUNGRY);
         let ran = rayon::yield_now() == Some(rayon::Yield::Executed);
-        self.add(Tally::HUNGRY);
+        self.tally.add(HUNGRY);
         ran
     }
 
     fn fail_queued(&self, error: &std::io::Error) {
         let Some(reports) = self.reports.upgrade() else { return };
         while let Some(run) = self.queue.pop() {
-            self.subtract(Tally::QUEUED);
+            self.tally.subtract(QUEUED);
             if run.claim() {
                 super::fail_unstarted(&*run.job, &*reports, "the thread pool", error);
             }
@@ -322,12 +286,12 @@ struct Hungry<'a> {
 
 impl Reports for Hungry<'_> {
     fn post_finished(&self, key: u64, ok: bool) {
-        self.shared.add(Tally::HUNGRY);
+        self.shared.tally.add(HUNGRY);
         self.reports.post_finished(key, ok);
     }
 
     fn finished(&self, key: u64, ok: bool, at: u64) {
-        self.shared.add(Tally::HUNGRY);
+        self.shared.tally.add(HUNGRY);
         self.reports.finished(key, ok, at);
     }
 

@@ -18,7 +18,7 @@ use super::ready::{Limits, Ready};
 use super::table::Table;
 use crate::error::CancelReason;
 use crate::id::JobId;
-use crate::job::{KindId, Status};
+use crate::job::Status;
 
 /// How many jobs stand where, for the core.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,12 +82,15 @@ impl<P: Clone> Core<P> {
             Event::Finished { key, ok } => self.run_ended(key, ok, effects),
             Event::Cancel { key, reason } => self.cancel(key, reason, effects),
             Event::CancelAll { reason } => self.cancel_all(reason, effects),
-            Event::TakeInline { key } => self.take_inline(key, effects),
+            Event::TakeInline { key, over } => self.take_inline(key, over, effects),
             Event::Blocked { key, on } => self.block(key, on),
             Event::Unblocked { key } => self.unblock(key),
+            Event::StartOne => {
+                self.start_one(true, effects);
+            }
             Event::Close => self.closed = true,
         }
-        self.start_ready(effects);
+        while self.start_one(false, effects) {}
     }
 
     fn submit(&mut self, submission: Submission<P>, effects: &mut Vec<Effect<P>>) {
@@ -138,28 +141,28 @@ impl<P: Clone> Core<P> {
         }
     }
 
-    fn start_ready(&mut self, effects: &mut Vec<Effect<P>>) {
+    /// Starts a ready job; false if there is none, or no permit and it must not go `over`.
+    fn start_one(&mut self, over: bool, effects: &mut Vec<Effect<P>>) -> bool {
         let nodes = &mut self.nodes;
-        while let Some((key, kind)) =
-            self.ready.next(|key| nodes.get(key).is_some_and(|node| node.state == State::Ready))
-        {
-            let Some(node) = nodes.get_mut(key) else { continue };
-            node.state = State::Out(Out { permit: true, blocked: false, cancelled: None });
-            self.counts.out += 1;
-            if let Some(payload) = &node.payload {
-                effects.push(Effect::Start(payload.clone(), kind));
-            }
+        let is_ready = |key| nodes.get(key).is_some_and(|node| node.state == State::Ready);
+        let Some((key, kind)) = self.ready.next(over, is_ready) else { return false };
+        let Some(node) = nodes.get_mut(key) else { return false };
+        node.state = State::Out(Out::default());
+        self.counts.out += 1;
+        if let Some(payload) = &node.payload {
+            effects.push(Effect::Start(payload.clone(), kind));
         }
+        true
     }
 
-    fn take_inline(&mut self, key: Key, effects: &mut Vec<Effect<P>>) {
+    fn take_inline(&mut self, key: Key, over: bool, effects: &mut Vec<Effect<P>>) {
         let Some(node) = self.nodes.get_mut(key) else { return };
-        if node.state != State::Ready {
+        if node.state != State::Ready || !(over || self.ready.has_permit(node.kind)) {
             return;
         }
-        // The thread that runs it holds a permit already, lent by the job that waits.
-        node.state = State::Out(Out { permit: false, blocked: false, cancelled: None });
+        node.state = State::Out(Out::default());
         self.ready.forget_one();
+        self.ready.take(node.kind);
         self.counts.out += 1;
         if let Some(payload) = &node.payload {
             effects.push(Effect::Inline(payload.clone()));
@@ -173,9 +176,7 @@ impl<P: Clone> Core<P> {
             return;
         };
         debug_assert!(!out.blocked, "a job's function has returned, so it waits for nothing");
-        if out.permit {
-            self.ready.give_back(node.kind);
-        }
+        self.ready.give_back(node.kind);
         self.counts.out -= 1;
         let verdict = match (out.cancelled, ok) {
             (Some(cause), _) => Verdict::Cancelled(cause.into()),
@@ -218,25 +219,40 @@ impl<P: Clone> Core<P> {
     }
 
     fn block(&mut self, key: Key, on: Key) {
+        if self.nodes.get(on).is_none_or(Node::is_finished) {
+            return;
+        }
         let Some(node) = self.nodes.get_mut(key) else { return };
         if let State::Out(out) = &mut node.state {
-            debug_assert!(!out.blocked, "a job's function waits for one job at a time");
-            out.blocked = true;
-            if out.permit {
-                self.ready.give_back(node.kind);
+            // Parts of one job that run in parallel can wait for several; the first counts.
+            if out.blocked {
+                return;
             }
+            out.blocked = true;
+            self.ready.give_back(node.kind);
             self.blocked.push(Blocked { key, on });
         }
     }
 
     fn unblock(&mut self, key: Key) {
         let Some(node) = self.nodes.get_mut(key) else { return };
-        if let State::Out(out) = &mut node.state {
-            out.blocked = false;
-            if out.permit {
-                self.ready.take(node.kind);
-            }
+        if let State::Out(out) = &mut node.state
+            && std::mem::take(&mut out.blocked)
+        {
+            self.ready.take(node.kind);
             self.blocked.retain(|blocked| blocked.key != key);
+        }
+    }
+
+    /// Gives those that block on this job, which has ended, their permits back.
+    fn unblock_all_on(&mut self, on: Key) {
+        let mut at = 0;
+        while let Some(&blocked) = self.blocked.get(at) {
+            if blocked.on == on {
+                self.unblock(blocked.key);
+            } else {
+                at += 1;
+            }
         }
     }
 
@@ -262,6 +278,7 @@ impl<P: Clone> Core<P> {
             self.finished_here += 1;
             let downstream = std::mem::take(&mut node.downstream);
             effects.push(Effect::Publish { key, verdict, at: self.now });
+            self.unblock_all_on(key);
             // Reversed, so that dependents are cancelled in the order in which they came.
             for &down in downstream.as_slice().iter().rev() {
                 let Some(node) = self.nodes.get_mut(down) else { continue };
@@ -356,21 +373,4 @@ impl<P: Clone> Core<P> {
 /// The verdict on a job whose upstream ended without a result.
 fn cancelled_by(upstream: Key) -> Verdict {
     Verdict::Cancelled(CancelReason::Upstream(JobId::from_count(upstream)))
-}
-
-/// Which threads can run a job for one that waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lane {
-    /// The serial lane's own thread.
-    Serial,
-    /// Any other thread of the engine.
-    Other,
-}
-
-impl Lane {
-    /// Whether a thread of this sort may run a job of that kind: jobs of the serial lane stay on
-    /// its thread, process jobs in their processes.
-    pub(crate) fn may_run(self, kind: KindId) -> bool {
-        kind.in_process() && (self == Self::Serial || kind != KindId::Local)
-    }
 }

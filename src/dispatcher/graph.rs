@@ -3,9 +3,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::core::{Core, Lane};
+use super::core::Core;
 use super::message::Key;
 use super::node::{Node, State};
+use crate::job::KindId;
 
 /// How far a blocked thread looks for a job to run.
 const SEARCH_LIMIT: usize = 1_000;
@@ -15,6 +16,13 @@ const SEARCH_LIMIT: usize = 1_000;
 pub(crate) struct Stalled {
     pub(crate) key: Key,
     pub(crate) waits_for: Vec<Key>,
+}
+
+/// Where a search for something to run ended: jobs, each waiting for the next, and which of its
+/// upstreams that is.
+#[derive(Debug, Default)]
+pub(crate) struct Path {
+    steps: Vec<(Key, usize)>,
 }
 
 impl<P: Clone> Core<P> {
@@ -58,13 +66,7 @@ impl<P: Clone> Core<P> {
 
     /// Whether unfinished jobs remain and nothing that the engine has can make one ready.
     pub(crate) fn is_stalled(&self) -> bool {
-        self.counts.unfinished > 0
-            && self.ready.len() == 0
-            && self.counts.out == self.blocked.len()
-            && self
-                .blocked
-                .iter()
-                .all(|blocked| self.nodes.get(blocked.on).is_some_and(|on| !on.is_finished()))
+        self.counts.unfinished > 0 && self.ready.len() == 0 && self.counts.out == self.blocked.len()
     }
 
     /// Whether the engine is stalled for good: no job that blocks in its own code could still
@@ -96,42 +98,72 @@ impl<P: Clone> Core<P> {
             .filter(|&up| self.nodes.get(up).is_some_and(|node| !node.is_finished()))
     }
 
-    /// Looks for a job that a blocked thread can run so that `goal` comes nearer: `goal` itself
-    /// or one that it waits for, directly or not. `try_take` gets each candidate, with whether
-    /// it is in the ready queue (`true`) or with a backend, perhaps not begun (`false`), and
-    /// says whether it took it.
+    /// Looks for a job that a blocked thread may run, by its kind, so that `goal` comes nearer:
+    /// `goal` itself or one that it waits for, directly or not. `try_take` gets each candidate,
+    /// with whether it is in the ready queue (`true`) or with a backend, perhaps not begun
+    /// (`false`), and says whether it took it.
     ///
-    /// The search is cut off after [`SEARCH_LIMIT`] jobs; then any ready job is a candidate,
-    /// for in a graph that size some job that `goal` needs is among the ready ones.
+    /// `path` is where the last search for the same goal ended. Mostly what it leads to next is
+    /// one step away, so that working off a chain or a fan-in takes linear time; else everything
+    /// that `goal` waits for is looked at, or, unless the search must be `thorough`, the nearest
+    /// [`SEARCH_LIMIT`] jobs.
     pub(crate) fn find_runnable(
         &self,
         goal: Key,
-        lane: Lane,
-        mut try_take: impl FnMut(Key, &P, bool) -> bool,
+        path: &mut Path,
+        thorough: bool,
+        may: &impl Fn(KindId) -> bool,
+        try_take: &mut (impl FnMut(Key, &P, bool) -> bool + ?Sized),
     ) {
+        if self.follow(goal, path).is_some_and(|leaf| self.offer(leaf, may, try_take)) {
+            return;
+        }
         let mut seen = HashSet::from([goal]);
         let mut open = vec![goal];
         while let Some(key) = open.pop() {
             let Some(node) = self.nodes.get(key) else { continue };
-            if self.offer(key, lane, &mut try_take) {
+            if self.offer(key, may, try_take) || (seen.len() > SEARCH_LIMIT && !thorough) {
                 return;
-            }
-            if seen.len() > SEARCH_LIMIT {
-                break;
             }
             open.extend(self.waits_for(key, node).filter(|&up| seen.insert(up)));
         }
-        if seen.len() > SEARCH_LIMIT {
-            self.offer_any_ready(lane, try_take);
-        }
     }
 
-    /// Offers one job to `try_take`, if a thread of that sort could run it; true if taken.
+    /// Follows the first unfinished upstream of each job, from where `path` ends, to a job that
+    /// waits for none.
+    fn follow(&self, goal: Key, path: &mut Path) -> Option<Key> {
+        let unfinished =
+            |key: Key| self.nodes.get(key).is_some_and(|node: &Node<P>| !node.is_finished());
+        if path.steps.is_empty() {
+            path.steps.push((goal, 0));
+        }
+        // Jobs that wait for each other in their own code have no end to follow to.
+        while path.steps.len() <= self.counts.unfinished + 1 {
+            let (key, at) = path.steps.last_mut()?;
+            let Some(node) = self.nodes.get(*key).filter(|node| !node.is_finished()) else {
+                path.steps.pop();
+                continue;
+            };
+            while node.upstream.get(*at).is_some_and(|&up| !unfinished(up)) {
+                *at += 1;
+            }
+            let own_code = || self.blocked.iter().find(|blocked| blocked.key == *key);
+            match node.upstream.get(*at).copied().or_else(|| own_code().map(|b| b.on)) {
+                Some(next) => path.steps.push((next, 0)),
+                None => return Some(*key),
+            }
+        }
+        path.steps.clear();
+        None
+    }
+
+    /// Offers one job to `try_take`, if it `may` be taken by its kind and might not have begun; true if
+    /// taken.
     pub(crate) fn offer(
         &self,
         key: Key,
-        lane: Lane,
-        try_take: &mut impl FnMut(Key, &P, bool) -> bool,
+        may: &impl Fn(KindId) -> bool,
+        try_take: &mut (impl FnMut(Key, &P, bool) -> bool + ?Sized),
     ) -> bool {
         let Some(node) = self.nodes.get(key) else { return false };
         let in_queue = match node.state {
@@ -139,17 +171,7 @@ impl<P: Clone> Core<P> {
             State::Out(out) if !out.blocked => false,
             _ => return false,
         };
-        node.payload
-            .as_ref()
-            .is_some_and(|payload| lane.may_run(node.kind) && try_take(key, payload, in_queue))
-    }
-
-    fn offer_any_ready(&self, lane: Lane, mut try_take: impl FnMut(Key, &P, bool) -> bool) {
-        for key in self.ready.candidates() {
-            let is_ready = self.nodes.get(key).is_some_and(|node| node.state == State::Ready);
-            if is_ready && self.offer(key, lane, &mut try_take) {
-                return;
-            }
-        }
+        may(node.kind)
+            && node.payload.as_ref().is_some_and(|payload| try_take(key, payload, in_queue))
     }
 }

@@ -39,7 +39,7 @@ impl<P: Clone> Core<P> {
                     unfinished += 1;
                     out_jobs += 1;
                     blocked += usize::from(out.blocked);
-                    if out.permit && !out.blocked {
+                    if !out.blocked {
                         permits[node.kind as usize] += 1;
                     }
                     assert!(!node.upstream.iter().any(|&up| self.is_open(up)), "{key}: too early");
@@ -55,6 +55,9 @@ impl<P: Clone> Core<P> {
         assert_eq!(self.ready.len(), ready, "the count of ready jobs is off");
         assert_eq!(self.counts.unfinished, unfinished, "the count of unfinished jobs is off");
         assert_eq!(self.counts.out, out_jobs, "the count of jobs that are out is off");
+        for b in &self.blocked {
+            assert!(self.is_open(b.on), "{}: blocks on {}, which has ended", b.key, b.on);
+        }
         assert_eq!(self.blocked.len(), blocked, "the list of blocked jobs is off");
         assert_eq!(self.finished_here, finished, "the count of finished jobs is off");
     }

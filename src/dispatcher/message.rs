@@ -21,12 +21,17 @@ pub(crate) enum Event<P> {
     /// All unfinished jobs are called off ([`Engine::shutdown`](crate::Engine::shutdown)).
     CancelAll { reason: CancelReason },
     /// A waiting thread wants to run this ready job itself; answered by [`Effect::Inline`], or
-    /// not at all if the job is not in the ready queue.
-    TakeInline { key: Key },
+    /// not at all if the job is not in the ready queue, or no permit is left and it must not go
+    /// `over` the limit.
+    TakeInline { key: Key, over: bool },
     /// The running job `key` blocks until job `on` is finished: it lends its permit meanwhile.
+    /// It gets it back with the end of `on`, before any other job gets it.
     Blocked { key: Key, on: Key },
-    /// The running job goes on; it takes a permit again, if need be one over the limit.
+    /// The running job goes on, before the end of what it blocked on; it takes a permit again,
+    /// if need be one over the limit.
     Unblocked { key: Key },
+    /// Nothing moves, though jobs are ready: start one, over the limit.
+    StartOne,
     /// No more submissions.
     Close,
 }

@@ -33,11 +33,9 @@ pub(crate) enum State {
 }
 
 /// A job that is out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Out {
-    /// Whether it holds a permit now.
-    pub(crate) permit: bool,
-    /// Whether it blocks on another job; then its permit, if it had one, is lent.
+    /// Whether it blocks on another job; then its permit is lent.
     pub(crate) blocked: bool,
     /// Set once it is called off.
     pub(crate) cancelled: Option<Cause>,

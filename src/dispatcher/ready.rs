@@ -72,18 +72,28 @@ impl Ready {
         self.ready -= 1;
     }
 
-    /// The ready job that has waited longest among those whose kind has a permit left; it takes
-    /// the permit. `is_ready` tells stale entries.
-    pub(crate) fn next(&mut self, mut is_ready: impl FnMut(Key) -> bool) -> Option<(Key, KindId)> {
-        if self.ready == 0 || self.limits.max_jobs.is_some_and(|max| self.total >= max) {
+    /// Whether a job of the kind could go out.
+    pub(crate) fn has_permit(&self, kind: KindId) -> bool {
+        self.limits.max_jobs.is_none_or(|max| self.total < max)
+            && self.permits[kind as usize] < self.limits.capacity(kind)
+    }
+
+    /// The ready job that has waited longest among those whose kind has a permit left (or among
+    /// all, if `over` the limit is allowed); it takes the permit. `is_ready` tells stale entries.
+    pub(crate) fn next(
+        &mut self,
+        over: bool,
+        mut is_ready: impl FnMut(Key) -> bool,
+    ) -> Option<(Key, KindId)> {
+        if self.ready == 0 {
             return None;
         }
         let mut oldest: Option<(u64, KindId)> = None;
         for kind in KindId::ALL {
-            let queue = &mut self.queues[kind as usize];
-            if queue.is_empty() || self.permits[kind as usize] >= self.limits.capacity(kind) {
+            if self.queues[kind as usize].is_empty() || !(over || self.has_permit(kind)) {
                 continue;
             }
+            let queue = &mut self.queues[kind as usize];
             while queue.front().is_some_and(|entry| !is_ready(entry.key)) {
                 queue.pop_front();
             }
@@ -120,11 +130,6 @@ impl Ready {
     /// Whether jobs of this kind are ready.
     pub(crate) fn waits(&self, kind: KindId) -> bool {
         !self.queues[kind as usize].is_empty()
-    }
-
-    /// Every entry of the ready queues, stale ones too.
-    pub(crate) fn candidates(&self) -> impl Iterator<Item = Key> {
-        self.queues.iter().flatten().map(|entry| entry.key)
     }
 
     pub(crate) fn limits(&self) -> &Limits {

@@ -18,7 +18,7 @@ use std::thread::JoinHandle;
 
 use crossbeam::queue::SegQueue;
 use crossbeam::sync::{Parker, Unparker};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::baton::Baton;
 use super::core::Core;
@@ -52,6 +52,11 @@ pub(crate) struct Dispatcher {
     stop: AtomicBool,
     /// As in the core, for those who do not hold its lock.
     pub(super) closed: AtomicBool,
+    /// Somebody shuts the engine down.
+    pub(super) ending: AtomicBool,
+    /// The engine is shut down.
+    pub(super) ended_flag: Mutex<bool>,
+    pub(super) ended_signal: Condvar,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -66,7 +71,7 @@ pub(crate) struct Desk {
     /// `None` mostly: nothing is put off.
     after: Option<Box<After>>,
     /// A bit per kind whose backend has new runs.
-    kicks: u8,
+    pub(super) kicks: u8,
     /// Whether an event came in since sleepers were last looked at.
     changed: bool,
 }
@@ -78,6 +83,8 @@ struct After {
     aborts: Vec<(Payload, KindId)>,
     garbage: Vec<Box<dyn Send>>,
     forgotten: Vec<Payload>,
+    /// Finished jobs without handles.
+    unheld: Vec<Payload>,
 }
 
 impl Desk {
@@ -115,6 +122,9 @@ impl Dispatcher {
             unparker: parker.unparker().clone(),
             stop: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
+            ended_flag: Mutex::new(false),
+            ended_signal: Condvar::new(),
             thread: Mutex::new(None),
         });
         let link: Weak<Self> = Arc::downgrade(&dispatcher);
@@ -260,6 +270,10 @@ impl Dispatcher {
                     }
                 };
                 let waiters = job.head().finish(status, at);
+                if job.head().is_unheld() {
+                    let job = Arc::clone(job);
+                    desk.after.get_or_insert_default().unheld.push(job);
+                }
                 if !waiters.is_empty() {
                     desk.after.get_or_insert_default().wakes.extend(waiters);
                 }
@@ -360,6 +374,9 @@ impl Dispatcher {
         }
         for value in after.garbage {
             drop_quietly(value);
+        }
+        for job in after.unheld {
+            job.release_body();
         }
         for job in after.forgotten {
             drop_quietly(job);

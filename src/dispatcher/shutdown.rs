@@ -21,25 +21,36 @@ impl Dispatcher {
     /// Finishes (`drain`) or cancels what is there, then ends every thread and process.
     ///
     /// Called by a thread of the engine itself (a job dropped the last `Engine`), it hands over
-    /// to a thread of its own, for no thread can wait for its own end.
+    /// to a thread of its own, for no thread can wait for its own end. Called again, by a thread
+    /// from outside, it waits for the end that another thread brings about.
     pub(crate) fn shutdown(self: std::sync::Arc<Self>, drain: bool) {
         self.close();
-        if Here::of(self.engine).is_some() {
-            if !drain {
-                self.tell(Event::CancelAll { reason: CancelReason::Shutdown });
-            }
-            let spawned = std::thread::Builder::new()
-                .name("executor-shutdown".into())
-                .spawn(move || self.finish(drain));
-            if let Err(error) = spawned {
-                log::error!(
-                    target: "executor_engine::engine",
-                    "no thread to shut the engine down: {error}; its threads stay"
-                );
+        let from_inside = self.is_own_thread();
+        if self.ending.swap(true, Ordering::SeqCst) {
+            if !from_inside {
+                let mut ended = self.ended_flag.lock();
+                self.ended_signal.wait_while(&mut ended, |ended| !*ended);
             }
             return;
         }
-        self.finish(drain);
+        if !from_inside {
+            return self.finish(drain);
+        }
+        if !drain {
+            self.tell(Event::CancelAll { reason: CancelReason::Shutdown });
+        }
+        let this = std::sync::Arc::clone(&self);
+        let spawned = std::thread::Builder::new()
+            .name("executor-shutdown".into())
+            .spawn(move || this.finish(drain));
+        if let Err(error) = spawned {
+            // Left to the next who comes from outside, if one does.
+            self.ending.store(false, Ordering::SeqCst);
+            log::error!(
+                target: "executor_engine::engine",
+                "no thread to shut the engine down: {error}"
+            );
+        }
     }
 
     fn finish(&self, drain: bool) {
@@ -51,5 +62,7 @@ impl Dispatcher {
             log::error!(target: "executor_engine::engine", "jobs remain after the end: {error}");
         }
         self.stop();
+        *self.ended_flag.lock() = true;
+        self.ended_signal.notify_all();
     }
 }

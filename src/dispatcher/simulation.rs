@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use rand::RngExt;
 
-use super::core::{Core, Lane};
+use super::core::Core;
+use super::graph::Path;
 use super::message::{Effect, Event, Key, Submission, Upstream, Verdict};
 use super::ready::Limits;
 use crate::error::CancelReason;
@@ -36,12 +37,16 @@ struct World {
     out: BTreeMap<Key, Running>,
     next_key: Key,
     closed: bool,
+    /// The event at hand may start a job over the limit.
+    over: bool,
+    /// Where the last search for something to run ended, and its goal.
+    path: Path,
+    path_of: Option<Key>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Running {
     kind: KindId,
-    inline: bool,
     blocked_on: Option<Key>,
     aborted: bool,
 }
@@ -67,6 +72,9 @@ impl World {
             out: BTreeMap::new(),
             next_key: 0,
             closed: false,
+            over: false,
+            path: Path::default(),
+            path_of: None,
         }
     }
 
@@ -88,8 +96,8 @@ impl World {
     fn observe(&mut self, effect: &Effect<Key>) {
         match *effect {
             Effect::Refuse(..) => {}
-            Effect::Start(key, kind) => self.begin(key, kind, false),
-            Effect::Inline(key) => self.begin(key, KindId::Thread, true),
+            Effect::Start(key, kind) => self.begin(key, kind),
+            Effect::Inline(key) => self.begin(key, KindId::Thread),
             Effect::Abort(key, _) => {
                 let running = self.out.get_mut(&key).expect("only a job that is out is aborted");
                 assert!(!running.aborted, "{key}: aborted twice");
@@ -102,11 +110,15 @@ impl World {
                 assert!(job.submitted, "{key}: ended before it was submitted");
                 assert_eq!(job.verdict, None, "{key}: two terminal states");
                 job.verdict = Some(verdict);
+                // Who blocked on it goes on.
+                for running in self.out.values_mut() {
+                    running.blocked_on = running.blocked_on.filter(|&on| on != key);
+                }
             }
         }
     }
 
-    fn begin(&mut self, key: Key, kind: KindId, inline: bool) {
+    fn begin(&mut self, key: Key, kind: KindId) {
         for up in self.jobs[&key].upstream.clone() {
             let ended = self.jobs[&up].verdict;
             assert_eq!(ended, Some(Verdict::Done), "{key}: started before {up} was done");
@@ -114,14 +126,14 @@ impl World {
         let job = self.jobs.get_mut(&key).expect("only known jobs start");
         assert_eq!((job.verdict, job.starts), (None, 0), "{key}: started twice or after its end");
         job.starts += 1;
-        if !inline {
-            let counts = |running: &&Running| !running.inline && running.blocked_on.is_none();
+        if !self.over {
+            let counts = |running: &&Running| running.blocked_on.is_none();
             let of_kind = self.out.values().filter(counts).filter(|r| r.kind == kind).count();
             assert!(of_kind < self.limits.capacity(kind), "{key}: over the limit of its kind");
             let all = self.out.values().filter(counts).count();
             assert!(self.limits.max_jobs.is_none_or(|max| all < max), "{key}: over max_jobs");
         }
-        let running = Running { kind, inline, blocked_on: None, aborted: false };
+        let running = Running { kind, blocked_on: None, aborted: false };
         assert!(self.out.insert(key, running).is_none(), "{key}: out twice");
     }
 
@@ -139,6 +151,7 @@ impl World {
             93..97 => self.run_inline(),
             97 => drop(self.core.remove_finished()),
             98 => self.remove_one(),
+            99 if self.rng.random_bool(0.5) => self.start_one(),
             _ => {
                 if self.rng.random_bool(0.02) {
                     self.handle(Event::CancelAll { reason: CancelReason::Requested });
@@ -266,8 +279,8 @@ impl World {
         let blocked: Vec<Key> =
             self.out.iter().filter(|(_, r)| r.blocked_on.is_some()).map(|(&key, _)| key).collect();
         if let Some(key) = self.pick(&blocked) {
-            self.handle(Event::Unblocked { key });
             self.out.get_mut(&key).expect("it was picked from there").blocked_on = None;
+            self.handle(Event::Unblocked { key });
         }
     }
 
@@ -276,16 +289,36 @@ impl World {
         let goals: Vec<Key> = self.out.values().filter_map(|r| r.blocked_on).collect();
         let Some(goal) = self.pick(&goals) else { return };
         let mut found = None;
-        self.core.find_runnable(goal, Lane::Other, |key, _, in_queue| {
+        let may = |kind| kind == KindId::Thread;
+        let mut path = std::mem::take(&mut self.path);
+        // The path of another goal leads astray.
+        if self.path_of.replace(goal) != Some(goal) {
+            path = Path::default();
+        }
+        self.core.find_runnable(goal, &mut path, true, &may, &mut |key, _, in_queue| {
             found = in_queue.then_some(key);
             in_queue
         });
+        self.path = path;
         if let Some(key) = found {
             let needed = key == goal || self.out_or_open_waits(goal, key);
             assert!(needed, "{key} does not bring {goal} nearer");
-            let effects = self.handle(Event::TakeInline { key });
-            assert!(effects.contains(&Effect::Inline(key)));
+            let over = self.rng.random_bool(0.5);
+            let may = over || self.core.ready.has_permit(KindId::Thread);
+            self.over = over;
+            let effects = self.handle(Event::TakeInline { key, over });
+            self.over = false;
+            assert_eq!(effects.contains(&Effect::Inline(key)), may);
         }
+    }
+
+    /// Nothing moves, as far as the threads can see.
+    fn start_one(&mut self) {
+        let ready = self.core.ready.len();
+        self.over = true;
+        let effects = self.handle(Event::StartOne);
+        self.over = false;
+        assert_eq!(matches!(effects.first(), Some(Effect::Start(..))), ready > 0);
     }
 
     /// Whether `goal` waits for `key` by arguments or in its own code.

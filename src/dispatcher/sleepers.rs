@@ -16,6 +16,8 @@ pub(crate) struct Sleepers {
     pub(super) inside: Vec<Thread>,
     /// The latter, counted by the kind of jobs that the thread is there for.
     pub(super) inside_of: [usize; KindId::COUNT],
+    /// Of the latter, those whose job is unknown: rayon runs parts of a job on other threads.
+    pub(super) unknown: usize,
 }
 
 /// What a sleeping thread is in [`Sleepers`].
@@ -39,6 +41,7 @@ impl Sleepers {
         self.list(place).push(thread);
         if let Place::Inside(here) = place {
             self.inside_of[here.server as usize] += 1;
+            self.unknown += usize::from(here.job.is_none());
         }
     }
 
@@ -48,6 +51,7 @@ impl Sleepers {
             list.swap_remove(at);
             if let Place::Inside(here) = place {
                 self.inside_of[here.server as usize] -= 1;
+                self.unknown -= usize::from(here.job.is_none());
             }
         }
     }

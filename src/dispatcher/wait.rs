@@ -1,10 +1,17 @@
 //! Threads that wait: for one job, or for all. They sleep without a timeout of ours, and are
 //! woken by what concerns them.
 //!
-//! A thread of the engine that waits inside a job must not keep the pool from running what it
-//! waits for. So it runs the job itself if that has not begun; it lends its permit while it
-//! sleeps; and when every thread of some kind sleeps like this, they are all woken to look for
-//! something to run that brings their own job nearer ([`Core::find_runnable`]).
+//! A thread of the engine that waits inside a job must not keep the engine from running what it
+//! waits for. So it runs that job itself if it is of the thread's kind and has not begun, and
+//! lends its permit while it sleeps. When every thread of a kind sleeps like this while such jobs
+//! wait, each looks for a job that brings its own nearer ([`Core::find_runnable`]): of its own
+//! kind, or, when nothing moves any more, of any kind whose threads all sleep.
+//!
+//! That is no deadlock in whatever order threads fall asleep. Follow what a sleeping job waits
+//! for to a job that waits for nothing: it can be run by the very thread that sleeps (or, a local
+//! job, by the lane's thread, which the same holds for). And it must be one of those, not any job
+//! that is ready: the job run last lies uppermost on the thread's stack, so one that the lower
+//! ones do not wait for, and that itself comes to wait for them, would never let them go on.
 //!
 //! [`Core::find_runnable`]: super::core::Core::find_runnable
 
@@ -12,14 +19,14 @@ use std::sync::Arc;
 use std::thread::Thread;
 use std::time::Instant;
 
-use super::core::Lane;
+use super::core::Core;
+use super::graph::Path;
 use super::message::{Event, Key};
 use super::run::{Desk, Dispatcher, Payload};
 use super::sleepers::Place;
 use crate::backend::{Here, execute};
 use crate::clock;
-use crate::error::CancelReason;
-use crate::error::{Error, Kind, Result, StalledJob};
+use crate::error::{CancelReason, Error, Kind, Result, StalledJob};
 use crate::id::JobId;
 use crate::job::{AnyJob, KindId, Link, Waiter};
 
@@ -39,17 +46,32 @@ impl Dispatcher {
             sleepers.inside.iter().for_each(Thread::unpark);
         } else if core.is_idle() {
             sleepers.idle.iter().for_each(Thread::unpark);
-        } else if KindId::ALL.into_iter().any(|kind| self.is_stuck(desk, kind)) {
+        } else if self.moves_nothing(desk)
+            || KindId::ALL.into_iter().any(|kind| self.is_stuck(desk, kind))
+        {
             desk.sleepers.inside.iter().for_each(Thread::unpark);
         }
     }
 
     /// Whether all threads for jobs of this kind sleep inside a job while such jobs wait.
     fn is_stuck(&self, desk: &Desk, kind: KindId) -> bool {
-        let asleep = desk.sleepers.inside_of[kind as usize];
-        asleep > 0
-            && asleep >= desk.core.ready.limits().per_kind[kind as usize]
-            && (desk.core.ready.waits(kind) || self.backends[kind as usize].has_waiting())
+        all_sleep(desk, kind)
+            && (desk.core.ready.waits(kind) || self.backends[kind as usize].waiting() > 0)
+    }
+
+    /// Whether jobs could run, and all that are out sleep, or wait for threads that all sleep. A
+    /// job whose parallel part sleeps may be running otherwise; it is taken for asleep.
+    fn moves_nothing(&self, desk: &Desk) -> bool {
+        if desk.sleepers.inside.is_empty() {
+            return false;
+        }
+        let stuck: usize = KindId::ALL
+            .into_iter()
+            .filter(|&kind| all_sleep(desk, kind))
+            .map(|kind| self.backends[kind as usize].waiting())
+            .sum();
+        let asleep = desk.core.blocked.len() + desk.sleepers.unknown;
+        desk.core.counts().out <= asleep + stuck && stuck + desk.core.ready.len() > 0
     }
 
     /// Blocks until no job is unfinished (`true`) or the time is up (`false`).
@@ -140,104 +162,142 @@ impl Dispatcher {
         let me = std::thread::current();
         let head = job.head();
         let goal = head.key();
-        let lane = if here.server == KindId::Local { Lane::Serial } else { Lane::Other };
+        let mut asleep = false;
+        let mut path = Path::default();
         loop {
             let mut desk = self.desk.take();
             self.take_in_all(&mut desk);
-            if head.status().is_finished() {
+            let mut found = None;
+            let answer = if head.status().is_finished() {
+                Some(Ok(true))
+            } else if is_over(deadline) {
+                Some(Ok(false))
+            } else if asleep && desk.core.is_stalled() {
+                Some(Err(stalled_error(&desk)))
+            } else {
+                found = if asleep {
+                    self.take_needed(&mut desk, goal, here.server, &mut path)
+                } else {
+                    self.take_offered(&mut desk, false, |core, try_take| {
+                        core.offer(goal, &|kind| kind == here.server, try_take);
+                    })
+                };
+                None
+            };
+            if answer.is_some() || found.is_some() {
+                if std::mem::take(&mut asleep) {
+                    self.wake_up(&mut desk, here, job, &me);
+                }
+                // While it runs another job, its own still blocks.
+                if answer.is_some()
+                    && let Some(key) = here.job
+                {
+                    self.handle(&mut desk, Event::Unblocked { key }, clock::now());
+                }
                 self.settle(desk);
-                return Ok(true);
-            }
-            if is_over(deadline) {
-                self.settle(desk);
-                return Ok(false);
-            }
-            if let Some(found) = self.take_runnable(&mut desk, goal, lane, false) {
-                self.settle(desk);
-                execute(&*found, self, clock::now());
+                if let Some(answer) = answer {
+                    return answer;
+                }
+                if let Some(found) = found {
+                    execute(&*found, self, clock::now());
+                }
                 continue;
             }
-            if head.add_waiter(Waiter::Thread(me.clone())).is_err() {
+            if asleep {
                 self.settle(desk);
-                return Ok(true);
-            }
-            desk.sleepers.enter(Place::Inside(here), me.clone());
-            if let Some(key) = here.job {
-                self.handle(&mut desk, Event::Blocked { key, on: goal }, clock::now());
-            }
-            let stuck = KindId::ALL.into_iter().any(|kind| self.is_stuck(&desk, kind));
-            let mut found = None;
-            let mut error = None;
-            if stuck {
-                found = self.take_runnable(&mut desk, goal, lane, true);
-            } else if desk.core.is_stalled() {
-                error = Some(stalled_error(&desk));
-            }
-            if found.is_none() && error.is_none() {
-                self.settle(desk);
-                if !stuck {
-                    self.backends[head.kind() as usize].serve(job, deadline);
-                }
+                self.backends[head.kind() as usize].serve(job, deadline);
                 if !head.status().is_finished() {
                     sleep(deadline);
                 }
-                desk = self.desk.take();
-                self.take_in_all(&mut desk);
-                // Seen while still counted as blocked, so that a stall shows as one.
-                if desk.core.is_stalled() && !head.status().is_finished() {
-                    error = Some(stalled_error(&desk));
-                } else if KindId::ALL.into_iter().any(|kind| self.is_stuck(&desk, kind)) {
-                    found = self.take_runnable(&mut desk, goal, lane, true);
-                }
+                continue;
             }
-            head.remove_waiter(&me);
-            desk.sleepers.leave(Place::Inside(here), &me);
-            if let Some(key) = here.job {
-                self.handle(&mut desk, Event::Unblocked { key }, clock::now());
+            // Counted as asleep, it looks once more before it sleeps.
+            if head.add_waiter(Waiter::Thread(me.clone())).is_ok() {
+                asleep = true;
+                self.fall_asleep(&mut desk, here, job, &me);
             }
             self.settle(desk);
-            if let Some(error) = error {
-                return Err(error);
-            }
-            if let Some(found) = found {
-                execute(&*found, self, clock::now());
-            }
         }
     }
 
-    /// Takes a job that this thread can run for the sake of `goal`: `goal` itself, or (`deep`)
-    /// any that it waits for.
-    fn take_runnable(&self, desk: &mut Desk, goal: Key, lane: Lane, deep: bool) -> Option<Payload> {
+    fn fall_asleep(&self, desk: &mut Desk, here: Here, job: &Payload, me: &Thread) {
+        desk.sleepers.enter(Place::Inside(here), me.clone());
+        self.backends[here.server as usize].asleep(true);
+        desk.kicks |= 1 << here.server as u8;
+        if let Some(key) = here.job {
+            self.handle(desk, Event::Blocked { key, on: job.head().key() }, clock::now());
+        }
+    }
+
+    fn wake_up(&self, desk: &mut Desk, here: Here, job: &Payload, me: &Thread) {
+        job.head().remove_waiter(me);
+        desk.sleepers.leave(Place::Inside(here), me);
+        self.backends[here.server as usize].asleep(false);
+    }
+
+    /// Takes, and claims, a job that this sleeping thread can run and that its own waits for, if
+    /// the situation demands it.
+    fn take_needed(
+        &self,
+        desk: &mut Desk,
+        goal: Key,
+        kind: KindId,
+        path: &mut Path,
+    ) -> Option<Payload> {
+        let moves_nothing = self.moves_nothing(desk);
+        if !moves_nothing && !self.is_stuck(desk, kind) {
+            return None;
+        }
+        let helpless: [bool; KindId::COUNT] = KindId::ALL.map(|of| {
+            moves_nothing && matches!(of, KindId::Thread | KindId::Blocking) && all_sleep(desk, of)
+        });
+        let found = self.take_offered(desk, moves_nothing, |core, try_take| {
+            let may = |of| of == kind || helpless[of as usize];
+            core.find_runnable(goal, path, moves_nothing, &may, try_take);
+        });
+        // The permits are with jobs that cannot use them: whose parallel parts sleep, or whose
+        // threads do.
+        if found.is_none() && self.moves_nothing(desk) && desk.core.ready.len() > 0 {
+            self.handle(desk, Event::StartOne, clock::now());
+        }
+        found
+    }
+
+    /// Takes, and claims, a job that the core offers; `over` the limits if need be.
+    fn take_offered(
+        &self,
+        desk: &mut Desk,
+        over: bool,
+        offer: impl FnOnce(&Core<Payload>, &mut TryTake<'_>),
+    ) -> Option<Payload> {
+        let ready = &desk.core.ready;
+        // Where only the kinds have limits, this thread, of the kind or idle, keeps them.
+        let over = over || ready.limits().max_jobs.is_none();
         let mut queued = None;
         let mut claimed = None;
-        let mut try_take = |key: Key, job: &Payload, in_queue: bool| {
+        offer(&desk.core, &mut |key, job, in_queue| {
             if in_queue {
-                queued = Some((key, Arc::clone(job)));
-                return true;
+                let may = over || ready.has_permit(job.head().kind());
+                queued = may.then_some(key);
+                return may;
             }
-            let head = job.head();
-            let mine = head.claim(head.run());
+            let mine = job.head().claim(job.head().run());
             if mine {
                 claimed = Some(Arc::clone(job));
             }
             mine
-        };
-        if deep {
-            desk.core.find_runnable(goal, lane, &mut try_take);
-        } else {
-            desk.core.offer(goal, lane, &mut try_take);
-        }
-        if let Some((key, job)) = queued {
-            self.handle(desk, Event::TakeInline { key }, clock::now());
-            let taken = desk.inline.take();
-            debug_assert!(taken.is_some(), "the job was ready under this lock");
-            let head = job.head();
+        });
+        if let Some(key) = queued {
+            self.handle(desk, Event::TakeInline { key, over }, clock::now());
             // Nobody else can have claimed a job that was in the core's own queue.
-            return taken.filter(|_| head.claim(head.run()));
+            return desk.inline.take().filter(|job| job.head().claim(job.head().run()));
         }
         claimed
     }
 }
+
+/// What the core offers a job to: its key, the job, and whether it is in the ready queue.
+type TryTake<'a> = dyn FnMut(Key, &Payload, bool) -> bool + 'a;
 
 impl Link for Dispatcher {
     fn wait_job(&self, job: &Arc<dyn AnyJob>, deadline: Option<Instant>) -> Result<bool> {
@@ -250,6 +310,12 @@ impl Link for Dispatcher {
     fn cancel_job(&self, job: &Arc<dyn AnyJob>, reason: CancelReason) {
         self.tell(Event::Cancel { key: job.head().key(), reason });
     }
+}
+
+/// Whether every thread for jobs of this kind sleeps inside a job.
+fn all_sleep(desk: &Desk, kind: KindId) -> bool {
+    let asleep = desk.sleepers.inside_of[kind as usize];
+    asleep > 0 && asleep >= desk.core.ready.limits().per_kind[kind as usize]
 }
 
 fn is_over(deadline: Option<Instant>) -> bool {

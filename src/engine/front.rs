@@ -1,7 +1,6 @@
 //! [`Engine`]: submit, wait, look, shut down.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::clock;
@@ -34,19 +33,11 @@ pub struct Engine {
 /// What all clones of an [`Engine`] share; its drop is the engine's end.
 struct Owner {
     dispatcher: Arc<Dispatcher>,
-    /// Somebody shuts the engine down, or has.
-    ending: AtomicBool,
-    /// Held while a thread from outside shuts the engine down, so that others wait for it.
-    end: parking_lot::Mutex<()>,
 }
 
 impl Owner {
     fn shutdown(&self, how: Shutdown) {
-        // A job must not wait for the one that waits for the job.
-        let _end = (!self.dispatcher.is_own_thread()).then(|| self.end.lock());
-        if !self.ending.swap(true, Ordering::SeqCst) {
-            Arc::clone(&self.dispatcher).shutdown(how == Shutdown::Drain);
-        }
+        Arc::clone(&self.dispatcher).shutdown(how == Shutdown::Drain);
     }
 }
 
@@ -105,13 +96,7 @@ pub struct Stats {
 
 impl Engine {
     pub(super) fn new_with(dispatcher: Arc<Dispatcher>) -> Self {
-        Self {
-            owner: Arc::new(Owner {
-                dispatcher,
-                ending: AtomicBool::new(false),
-                end: parking_lot::Mutex::new(()),
-            }),
-        }
+        Self { owner: Arc::new(Owner { dispatcher }) }
     }
 
     pub(super) fn dispatcher(&self) -> &Dispatcher {
@@ -138,10 +123,12 @@ impl Engine {
         if let Some(meta) = job.meta {
             job.job.head().set_meta(meta);
         }
+        // There before the job can end, for a job that nobody has a handle of is let go of.
+        let handle = JobHandle::new(job.job);
         match self.dispatcher().submit_one(now, submission) {
-            Ok(()) => Ok(JobHandle::new(job.job)),
+            Ok(()) => Ok(handle),
             Err(refusal) => {
-                job.job.head().unsubmit();
+                handle.job().head().unsubmit();
                 Err(refused(refusal))
             }
         }

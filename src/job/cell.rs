@@ -40,12 +40,6 @@ impl KindId {
     pub(crate) const ALL: [Self; Self::COUNT] =
         [Self::Local, Self::Thread, Self::Blocking, Self::Process];
 
-    /// Whether the job's function runs in the engine's own process, so that a thread that
-    /// waits for it can run it itself.
-    pub(crate) const fn in_process(self) -> bool {
-        !matches!(self, Self::Process)
-    }
-
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Local => "local",
@@ -72,6 +66,8 @@ pub(crate) struct Head {
     /// `2 * run + claimed`: which run of the job this is, and whether somebody runs it.
     run: AtomicU32,
     attempt: AtomicU32,
+    /// Handles of the job.
+    handles: AtomicU32,
     /// Nanoseconds since the process's epoch (see [`clock`](crate::clock)); 0 is "not yet".
     submitted: AtomicU64,
     started: AtomicU64,
@@ -110,6 +106,7 @@ impl Head {
             kind: AtomicU8::new(kind as u8),
             run: AtomicU32::new(0),
             attempt: AtomicU32::new(0),
+            handles: AtomicU32::new(0),
             submitted: AtomicU64::new(0),
             started: AtomicU64::new(0),
             finished: AtomicU64::new(0),
@@ -220,6 +217,22 @@ impl Head {
         owner != 0 && owner != engine.number()
     }
 
+    /// One more handle.
+    pub(super) fn add_handle(&self) {
+        self.handles.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One handle less; true if it was the last.
+    pub(super) fn drop_handle(&self) -> bool {
+        self.handles.fetch_sub(1, Ordering::SeqCst) == 1
+    }
+
+    /// Whether nobody has a handle of the job. A handle is dropped before this and then asks
+    /// whether the job is finished, or it is seen here by who has finished the job.
+    pub(crate) fn is_unheld(&self) -> bool {
+        self.handles.load(Ordering::SeqCst) == 0
+    }
+
     pub(crate) fn set_meta(&self, meta: Box<Meta>) {
         // Set once, by the only owner of the job, when it is submitted.
         let _ = self.meta.set(meta);
@@ -282,6 +295,10 @@ pub(crate) trait AnyJob: Send + Sync {
     /// Decodes and stores the result that a worker sent; true if that went well, otherwise the
     /// error is stored. Catches panics.
     fn store_encoded(&self, bytes: &[u8]) -> bool;
+
+    /// Lets go of the function and its arguments: the job is finished, and nobody has a handle
+    /// to run it again. A panic in their drop is caught.
+    fn release_body(&self);
 
     /// Stores why the job has no result, dropping a result that it had.
     fn store_error(&self, error: JobError);
@@ -393,6 +410,11 @@ where
         let result = panics::catch(|| body.decode_result(bytes));
         drop(body);
         self.store(result)
+    }
+
+    fn release_body(&self) {
+        let body = self.body.lock().take();
+        panics::drop_quietly(body);
     }
 
     fn store_error(&self, error: JobError) {

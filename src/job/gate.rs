@@ -39,7 +39,7 @@ impl<W> Gate<W> {
     /// The end. Gives those who waited, to be woken.
     pub(crate) fn finish(&self, status: Status) -> Vec<W> {
         debug_assert!(status.is_finished());
-        if self.status.swap(status as u8, Ordering::AcqRel) & WAITED == 0 {
+        if self.status.swap(status as u8, Ordering::SeqCst) & WAITED == 0 {
             return Vec::new();
         }
         self.waiters.lock().take().map_or_else(Vec::new, |list| *list)

@@ -36,12 +36,25 @@ pub struct JobHandle<T> {
 
 impl<T> Clone for JobHandle<T> {
     fn clone(&self) -> Self {
-        Self { job: Arc::clone(&self.job) }
+        Self::new(Arc::clone(&self.job))
+    }
+}
+
+/// With its last handle a finished job lets go of its function and arguments, though the engine
+/// still knows it: what they hold (a channel's end, an engine) is not held for longer than
+/// somebody could want to run the job again.
+impl<T> Drop for JobHandle<T> {
+    fn drop(&mut self) {
+        let head = self.job.head();
+        if head.drop_handle() && head.status().is_finished() {
+            self.job.release_body();
+        }
     }
 }
 
 impl<T> JobHandle<T> {
     pub(crate) fn new(job: Arc<dyn TypedJob<T>>) -> Self {
+        job.head().add_handle();
         Self { job }
     }
 

@@ -114,11 +114,6 @@ impl Backend for ProcessBackend {
         }
     }
 
-    fn has_waiting(&self) -> bool {
-        !self.shared.arrivals.is_empty()
-            || self.shared.locked(|pool| !pool.queue.is_empty() || !pool.returned.is_empty()).0
-    }
-
     /// Serves the worker that runs the job, and so is woken by the worker itself. Does nothing
     /// if another thread does it already, or the job is not at the head of a worker.
     fn serve(&self, job: &Arc<dyn AnyJob>, deadline: Option<Instant>) {
