@@ -152,31 +152,6 @@ fn jobs_that_all_wait_inside_for_a_missing_one_are_all_told() {
 }
 
 #[test]
-fn a_wait_in_a_parallel_loop_is_told_too() {
-    within(|| {
-        let engine = Engine::builder().max_thread_jobs(2).build().unwrap();
-        let (job, _missing) = stuck(&engine);
-        let other = job.clone();
-        let both = ThreadJob::new(
-            move || {
-                let met = Gate::new();
-                // The half that stays returns at once; the half that another thread took waits.
-                let ((), told) = rayon::join(
-                    || met.pass(),
-                    || {
-                        met.open();
-                        other.result().unwrap_err().is_stalled()
-                    },
-                );
-                told
-            },
-            (),
-        );
-        assert!(engine.submit(both).unwrap().result().unwrap());
-    });
-}
-
-#[test]
 fn a_job_that_waits_for_itself_is_told() {
     within(|| {
         let engine = Engine::new().unwrap();

@@ -200,14 +200,9 @@ impl Shared {
 
     /// Runs jobs until the queue is empty. Comes counted as hungry.
     fn pump(self: &Arc<Self>) {
-        let nested = Here::in_job();
+        // Inside a job, or inside a part of one that a pump found when it looked for rayon's tasks.
         let outer = IN_PUMP.replace(true);
-        if outer && !nested {
-            // A pump that looked for rayon's other tasks has found this one. The thread would count
-            // twice, and another stay idle: make way, for another thread to come.
-            self.tally.subtract(HUNGRY + SERVER);
-            return self.feed();
-        }
+        let nested = outer || Here::in_job();
         if let Some(reports) = self.reports.upgrade() {
             let reports = Hungry { shared: self, reports: &*reports };
             let (mut idle, mut jobs) = (0, 0_u32);
@@ -248,7 +243,7 @@ impl Shared {
 
     /// A pause of a pump with nothing to do: the next job is often near, and finding it here
     /// saves it a wake. Rayon's own tasks get their turn, during which the pump is not hungry.
-    fn linger(&self, round: u32) {
+    fn linger(self: &Arc<Self>, round: u32) {
         if round < SPIN {
             (0..1 << round).for_each(|_| std::hint::spin_loop());
             return;
@@ -258,11 +253,14 @@ impl Shared {
         }
     }
 
-    /// Runs one of the pool's other tasks, if there is one, not counted as hungry meanwhile.
-    fn yield_to_rayon(&self) -> bool {
-        self.tally.subtract(HUNGRY);
+    /// Runs one of the pool's other tasks, if there is one. It may be a pump or take long, so
+    /// this one does not count meanwhile.
+    fn yield_to_rayon(self: &Arc<Self>) -> bool {
+        self.tally.subtract(HUNGRY + SERVER);
+        // A job pushed just now may have counted on this pump.
+        self.feed();
         let ran = rayon::yield_now() == Some(rayon::Yield::Executed);
-        self.tally.add(HUNGRY);
+        self.tally.add(HUNGRY + SERVER);
         ran
     }
 

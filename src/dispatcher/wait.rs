@@ -188,11 +188,14 @@ impl Dispatcher {
                 if std::mem::take(&mut asleep) {
                     self.wake_up(&mut desk, here, job, &me);
                 }
-                // While it runs another job, its own still blocks.
-                if answer.is_some()
-                    && let Some(key) = here.job
-                {
-                    self.handle(&mut desk, Event::Unblocked { key }, clock::now());
+                // While it runs another job, its own blocks as if it slept: others must see what it
+                // waits for.
+                if let Some(key) = here.job {
+                    let event = match answer {
+                        Some(_) => Event::Unblocked { key },
+                        None => Event::Blocked { key, on: goal },
+                    };
+                    self.handle(&mut desk, event, clock::now());
                 }
                 self.settle(desk);
                 if let Some(answer) = answer {
