@@ -39,9 +39,9 @@ pub(super) struct Server {
     ended: SignalFd,
     children: Children,
     page: Option<Page>,
-    /// The environment of new workers, if it is not the server's own.
+    /// The environment of new workers, if it could not be made the server's own, for there are
+    /// other threads: constructors of the program can have started some.
     environment: Option<Vec<u8>>,
-    own_environment: Vec<u8>,
     bye: bool,
 }
 
@@ -67,7 +67,6 @@ impl Server {
             children: Children::default(),
             page: None,
             environment: None,
-            own_environment: sys::environment(),
             bye: false,
         })
     }
@@ -177,8 +176,9 @@ impl Server {
             }
             ToServer::Spawn { worker, slot, environment, umask, frame_cap } => {
                 if let Some(environment) = environment {
-                    let own = environment == self.own_environment;
-                    self.environment = (!own).then_some(environment);
+                    // Made the server's own, it is there in every worker at no cost.
+                    let replaced = sys::replace_environment(&environment);
+                    self.environment = replaced.is_err().then_some(environment);
                 }
                 return self.spawn(worker, slot, umask, frame_cap, fds);
             }
