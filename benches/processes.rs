@@ -3,7 +3,7 @@
 mod common;
 
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 
@@ -26,22 +26,11 @@ fn add(a: u64, b: u64) -> u64 {
 
 /// The other end of the raw baseline: sends back what it gets, 64 bytes at a time.
 fn echo_server() {
-    let mut stream = UnixStream::from(OwnedFd::from(
-        std::io::stdin().lock().as_fd_owned().expect("the socket on stdin"),
-    ));
+    let socket = std::io::stdin().as_fd().try_clone_to_owned().expect("the socket on stdin");
+    let mut stream = UnixStream::from(socket);
     let mut buffer = [0; 64];
     while stream.read_exact(&mut buffer).is_ok() {
         stream.write_all(&buffer).expect("the other end reads");
-    }
-}
-
-trait AsFdOwned {
-    fn as_fd_owned(&self) -> std::io::Result<OwnedFd>;
-}
-
-impl<T: std::os::fd::AsFd> AsFdOwned for T {
-    fn as_fd_owned(&self) -> std::io::Result<OwnedFd> {
-        self.as_fd().try_clone_to_owned()
     }
 }
 

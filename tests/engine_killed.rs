@@ -17,11 +17,13 @@ use executor_engine::prelude::*;
 #[task]
 fn starts_a_family(number: u32) {
     for program in [&["sleep", "1000"][..], &["setsid", "sleep", "1000"][..]] {
-        Command::new(program[0])
+        let child = Command::new(program[0])
             .args(&program[1..])
             .stdout(Stdio::inherit())
             .spawn()
             .expect("a child");
+        // Not waited for: it is to outlive this task, if it can.
+        std::mem::forget(child);
     }
     println!("family {number}");
     loop {

@@ -26,7 +26,6 @@ inventory::submit!(Plugin(2));
 
 static BY_CONSTRUCTOR: AtomicU32 = AtomicU32::new(0);
 
-#[expect(unsafe_code, reason = "a constructor is what the test is about")]
 #[ctor::ctor(unsafe)]
 fn constructor() {
     BY_CONSTRUCTOR.store(7, Ordering::SeqCst);

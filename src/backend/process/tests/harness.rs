@@ -38,7 +38,8 @@ impl Reports for Listener {
 /// A backend under test.
 pub(super) struct Bench {
     pub(super) backend: ProcessBackend,
-    pub(super) listener: Arc<Listener>,
+    /// The backend holds it weakly.
+    _listener: Arc<Listener>,
     news: Receiver<(u64, bool)>,
     /// News that came while others were waited for.
     heard: Mutex<Vec<(u64, bool)>>,
@@ -65,7 +66,7 @@ impl Bench {
         let listener = Arc::new(Listener { posts, drives: AtomicUsize::new(0) });
         let reports: Arc<dyn Reports> = Arc::clone(&listener) as _;
         let backend = ProcessBackend::new(settings, Arc::downgrade(&reports));
-        Self { backend, listener, news, heard: Mutex::default() }
+        Self { backend, _listener: listener, news, heard: Mutex::default() }
     }
 
     pub(super) fn workers(n: usize) -> Self {
