@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::outbox::Args;
 use super::pool::Pool;
-use super::shared::{Settings, Shared};
+use super::settings::Settings;
+use super::shared::Shared;
 use super::worker::Queued;
 use crate::backend::{Backend, Reports, Run};
 use crate::error::JobError;

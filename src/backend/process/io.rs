@@ -4,73 +4,19 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::Instant;
 
 use nix::errno::Errno;
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::eventfd::EventFd;
 
+use super::server::CONTROL;
 use super::shared::Shared;
-use super::stderr::Forwarder;
+use super::threads::{Threads, WAKE};
 
-/// The event of the wake-up descriptor.
-const WAKE: u64 = u64::MAX;
-
-/// The events of control sockets have this bit; the others are workers'.
-const CONTROL: u64 = 1 << 63;
-
-/// The event of a fork server's control socket.
-pub(super) const fn control_event(generation: u64) -> u64 {
-    CONTROL | generation
-}
-
-/// The backend's threads, and what wakes them.
-pub(super) struct Threads {
-    pub(super) epoll: Arc<Epoll>,
-    pub(super) stderr: Forwarder,
-    wake: Arc<EventFd>,
-    stop: Arc<AtomicBool>,
-    io: Option<JoinHandle<()>>,
-}
-
-impl Threads {
-    pub(super) fn start(shared: Arc<Shared>) -> io::Result<Self> {
-        let epoll = Arc::new(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
-        let wake = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
-        epoll.add(&*wake, EpollEvent::new(EpollFlags::EPOLLIN, WAKE))?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let stderr = Forwarder::start()?;
-        let thread = {
-            let (epoll, wake, stop) = (Arc::clone(&epoll), Arc::clone(&wake), Arc::clone(&stop));
-            std::thread::Builder::new()
-                .name("executor-io".into())
-                .spawn(move || run(&shared, &epoll, &wake, &stop))
-        };
-        match thread {
-            Ok(thread) => Ok(Self { epoll, stderr, wake, stop, io: Some(thread) }),
-            Err(error) => {
-                stderr.stop();
-                Err(error)
-            }
-        }
-    }
-
-    /// Makes the I/O thread look at the clock.
-    pub(super) fn wake(&self) {
-        let _ = self.wake.write(1);
-    }
-
-    /// Ends the I/O thread and waits for it, unless this is it.
-    pub(super) fn stop_io(&mut self) {
-        self.stop.store(true, Ordering::Release);
-        self.wake();
-        if let Some(thread) = self.io.take()
-            && thread.thread().id() != std::thread::current().id()
-        {
-            let _ = thread.join();
-        }
-    }
+/// Starts the backend's threads.
+pub(super) fn start(shared: Arc<Shared>) -> io::Result<Threads> {
+    Threads::start(move |epoll, wake, stop| run(&shared, epoll, wake, stop))
 }
 
 fn run(shared: &Arc<Shared>, epoll: &Epoll, wake: &EventFd, stop: &AtomicBool) {

@@ -22,7 +22,8 @@
 //! | [`spawn`] | new workers, and the end of old ones |
 //! | [`replies`] | what comes from workers |
 //! | [`death`] | workers and fork servers that have ended |
-//! | [`io`] | the I/O thread |
+//! | [`io`], [`threads`] | what the I/O thread does; the threads |
+//! | [`settings`] | what can be set |
 //! | [`wait`] | user threads that serve the worker they wait for |
 //! | [`stderr`] | what workers write to stderr |
 
@@ -34,13 +35,15 @@ mod pool;
 mod replies;
 mod schedule;
 mod server;
+mod settings;
 mod shared;
 mod spawn;
 mod stderr;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod wait;
 mod worker;
 
 pub(crate) use backend::ProcessBackend;
-pub(crate) use shared::Settings;
+pub(crate) use settings::Settings;

@@ -1,18 +1,18 @@
 //! The queue and the workers: all that is under the lock.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use super::io::Threads;
 use super::server::ForkServer;
-use super::shared::{Failure, Settings};
-use super::worker::{End, Inbox, Queued, State, Worker};
+use super::settings::Settings;
+use super::threads::Threads;
+use super::worker::{End, Lent, Queued, State, Worker};
 use crate::error::JobError;
+use crate::job::AnyJob;
 use crate::wire::message::ToServer;
 
-/// A worker whose inbox somebody has.
-pub(super) type Lent = (u64, Box<Inbox>, Arc<OwnedFd>);
+/// A job that ended without a worker's word, and the error to store, if any.
+pub(super) type Failure = (Arc<dyn AnyJob>, Option<JobError>);
 
 /// The queue and the workers.
 pub(super) struct Pool {

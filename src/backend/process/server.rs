@@ -11,14 +11,21 @@ use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 
-use super::io::control_event;
-use super::shared::Settings;
+use super::settings::Settings;
 use crate::error::JobError;
 use crate::forkserver::TOKEN;
 use crate::sys::{self, Page};
 use crate::task;
 use crate::wire::frame::Decoder;
 use crate::wire::message::{CONTROL_CAP, HELLO_FDS, PROTOCOL, SPAWN_FDS, ToServer, control_frame};
+
+/// The events of control sockets have this bit; the others are workers'.
+pub(super) const CONTROL: u64 = 1 << 63;
+
+/// The event of a fork server's control socket.
+pub(super) const fn control_event(generation: u64) -> u64 {
+    CONTROL | generation
+}
 
 /// How long a fork server may take to answer the first message. It takes milliseconds; a
 /// program that was not made for it and does something else must not hold jobs for ever.

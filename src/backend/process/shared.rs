@@ -1,32 +1,15 @@
 //! What the backend's threads share, and how news reach the dispatcher.
 
-use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use crossbeam::queue::SegQueue;
 use parking_lot::Mutex;
 
 use super::pool::Pool;
+use super::settings::Settings;
 use crate::backend::{Reports, Run};
-use crate::error::JobError;
 use crate::job::AnyJob;
-
-/// What can be set.
-#[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    /// How many workers may be busy at once.
-    pub(crate) limit: usize,
-    /// After how many jobs a worker is replaced.
-    pub(crate) max_jobs_per_worker: Option<u32>,
-    /// The longest encoded arguments or result.
-    pub(crate) max_frame_bytes: usize,
-    /// How long after SIGTERM a worker gets SIGKILL.
-    pub(crate) kill_grace: Duration,
-    /// The program to start as fork server, if not this one.
-    pub(crate) worker_exe: Option<PathBuf>,
-}
 
 /// What the backend's threads share.
 pub(super) struct Shared {
@@ -41,9 +24,6 @@ pub(super) struct Shared {
     pub(super) crowded: AtomicBool,
     pub(super) me: Weak<Self>,
 }
-
-/// A job that ended without a worker's word, and the error to store, if any.
-pub(super) type Failure = (Arc<dyn AnyJob>, Option<JobError>);
 
 impl Shared {
     pub(super) fn new(settings: Settings, reports: Weak<dyn Reports>) -> Arc<Self> {

@@ -5,11 +5,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::io::Threads;
 use super::pool::Pool;
 use super::server::{self, ForkServer};
 use super::shared::Shared;
 use super::stderr::Tail;
+use super::threads::Threads;
 use super::worker::{Birth, Queued, State, Worker};
 use crate::error::JobError;
 use crate::sys;
@@ -36,7 +36,7 @@ impl Pool {
             let Some(me) = shared.me.upgrade() else {
                 return Err(JobError::no_worker("the engine is shut down".into()));
             };
-            self.threads = Some(Threads::start(me).map_err(failed)?);
+            self.threads = Some(super::io::start(me).map_err(failed)?);
         }
         let Some(threads) = &self.threads else { return Ok(()) };
         self.last_generation += 1;

@@ -9,9 +9,10 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::pool::{Lent, Pool};
+use super::pool::Pool;
 use super::replies::Batch;
 use super::shared::Shared;
+use super::worker::Lent;
 use crate::job::AnyJob;
 use crate::sys;
 

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 
 use super::outbox::{Args, Outbox};
-use super::pool::Lent;
 use super::stderr::Tail;
 use crate::backend::Run;
 use crate::error::JobError;
@@ -156,6 +155,9 @@ pub(super) struct Birth {
     pub(super) cap: u64,
     pub(super) stderr: Arc<Tail>,
 }
+
+/// A worker whose inbox somebody has.
+pub(super) type Lent = (u64, Box<Inbox>, Arc<OwnedFd>);
 
 impl Worker {
     pub(super) fn new(birth: Birth) -> Self {
