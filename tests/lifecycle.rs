@@ -306,3 +306,42 @@ fn two_threads_that_shut_down_both_return_when_it_is_over() {
         }
     });
 }
+
+#[task]
+fn waits_for_ever() {
+    loop {
+        std::thread::park();
+    }
+}
+
+/// The failure comes in on the engine's own thread for replies, which cancels the dependent and
+/// lets go of its closure, and with that of the last engine: it must not wait for the end there,
+/// which needs that very thread.
+#[test]
+fn the_last_engine_may_go_on_the_thread_that_reads_replies() {
+    within(|| {
+        let grace = Duration::from_millis(50);
+        let engine = Engine::builder().max_process_jobs(2).kill_grace(grace).build().unwrap();
+        let stays = engine.submit(ProcessJob::new(waits_for_ever, ())).unwrap();
+        let (gate, held) = (Gate::new(), engine.clone());
+        let pass = gate.clone();
+        let first = engine.submit(ThreadJob::new(move || pass.pass(), ()).blocking()).unwrap();
+        let bad = engine.submit(ProcessJob::new(fails_after, (&first,))).unwrap();
+        let dependent = ThreadJob::new(
+            move |_: u8| {
+                let _ = &held;
+            },
+            (&bad,),
+        );
+        drop(engine.submit(dependent).unwrap());
+        drop((first, bad, engine));
+        gate.open();
+        stays.wait().unwrap();
+        assert_eq!(stays.status(), Status::Cancelled);
+    });
+}
+
+#[task]
+fn fails_after(_first: ()) -> Result<u8, String> {
+    Err("no".into())
+}

@@ -42,19 +42,29 @@ fn every_limit_of_zero_is_refused_by_name() {
 #[test]
 fn settings_beyond_all_measure_are_errors_or_work_but_never_a_panic_or_a_hang() {
     within(|| {
-        let settings: [fn(EngineBuilder) -> EngineBuilder; 4] = [
+        let settings: [fn(EngineBuilder) -> EngineBuilder; 7] = [
             |b| b.max_jobs(usize::MAX),
             |b| b.max_blocking_jobs(usize::MAX),
             |b| b.max_process_jobs(usize::MAX),
             |b| b.keep_finished(usize::MAX),
+            |b| b.kill_grace(std::time::Duration::MAX),
+            |b| b.max_message_bytes(usize::MAX),
+            |b| b.max_jobs_per_worker(u32::MAX),
         ];
         for set in settings {
             if let Ok(engine) = set(Engine::builder()).build() {
                 let job = engine.submit(ThreadJob::new(|| 1, ()).blocking()).unwrap();
                 assert_eq!(job.result().unwrap(), 1);
+                let job = engine.submit(ProcessJob::new(gives_one, ())).unwrap();
+                assert_eq!(job.result().unwrap(), 1);
             }
         }
     });
+}
+
+#[task]
+fn gives_one() -> i32 {
+    1
 }
 
 #[test]

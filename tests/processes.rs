@@ -346,3 +346,52 @@ fn a_message_over_the_cap_fails_that_job_alone() {
         assert_eq!(after, worker);
     });
 }
+
+static ENCODING: std::sync::Mutex<Option<std::sync::mpsc::Sender<()>>> =
+    std::sync::Mutex::new(None);
+static GO_ON: std::sync::LazyLock<common::Gate> = std::sync::LazyLock::new(common::Gate::new);
+
+/// Says when it is first encoded, and takes until it may go on.
+#[derive(Clone, Deserialize)]
+struct Slow;
+
+impl Serialize for Slow {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let first = ENCODING.lock().unwrap().take();
+        if let Some(encoding) = first {
+            encoding.send(()).unwrap();
+            GO_ON.pass();
+        }
+        serializer.serialize_unit_struct("Slow")
+    }
+}
+
+#[task]
+fn takes_slow(_first: u8, _slow: Slow) {}
+
+/// Jobs without handles that are cancelled while the thread that encodes them is at another one
+/// are let go of; that thread must cope.
+#[test]
+fn jobs_may_go_while_others_are_encoded() {
+    within(|| {
+        let (send, receive) = std::sync::mpsc::channel();
+        *ENCODING.lock().unwrap() = Some(send);
+        let engine = Engine::builder().max_process_jobs(1).build().unwrap();
+        let first = ThreadJob::new(|| 1_u8, ());
+        for _ in 0..5 {
+            drop(engine.submit(ProcessJob::new(takes_slow, (first.output(), Slow))).unwrap());
+        }
+        let first = engine.submit(first).unwrap();
+        receive.recv().unwrap();
+        // All five are with the backend now; the first is being encoded.
+        let other = engine.clone();
+        let end = std::thread::spawn(move || other.shutdown(Shutdown::Cancel));
+        while engine.stats().cancelled < 5 {
+            std::thread::yield_now();
+        }
+        GO_ON.open();
+        end.join().unwrap();
+        assert_eq!(first.result().unwrap(), 1);
+        assert_eq!(engine.stats().unfinished, 0);
+    });
+}

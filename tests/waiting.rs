@@ -557,3 +557,32 @@ fn dropping_the_future_does_not_cancel_the_job() {
         );
     });
 }
+
+#[test]
+fn engine_wait_in_a_parallel_part_of_a_job_is_an_error() {
+    within(|| {
+        with_engine(
+            |b| b.max_thread_jobs(3),
+            |engine| {
+                let inner = engine.clone();
+                let job = ThreadJob::new(
+                    move || -> bool {
+                        let meter = Meter::new();
+                        (0..3)
+                            .into_par_iter()
+                            .with_max_len(1)
+                            .map(|_| {
+                                // Each on a thread of its own.
+                                let _inside = meter.enter();
+                                assert!(meter.reaches(3, DEADLINE));
+                                inner.wait().unwrap_err().is_wait_inside_job()
+                            })
+                            .reduce(|| true, |a, b| a && b)
+                    },
+                    (),
+                );
+                assert!(engine.submit(job).unwrap().result().unwrap());
+            },
+        );
+    });
+}

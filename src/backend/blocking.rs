@@ -75,6 +75,10 @@ impl Backend for BlockingBackend {
     fn kick(&self) {
         while self.shared.tally.hire(self.limit) {
             let mut threads = self.threads.lock();
+            if self.sender.lock().is_none() {
+                // Shut down: nobody would join the thread.
+                return self.shared.tally.subtract(SERVER + HUNGRY);
+            }
             threads.retain(|thread| !thread.is_finished());
             match self.spawn() {
                 Ok(thread) => threads.push(thread),
@@ -101,9 +105,9 @@ impl Backend for BlockingBackend {
 
     fn shutdown(&self) {
         self.sender.lock().take();
-        for thread in std::mem::take(&mut *self.threads.lock()) {
-            super::join(thread);
-        }
+        // A thread that is joined may be in `kick` and want the lock.
+        let threads = std::mem::take(&mut *self.threads.lock());
+        threads.into_iter().for_each(super::join);
     }
 }
 

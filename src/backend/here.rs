@@ -16,6 +16,19 @@ pub(crate) struct Here {
 
 thread_local! {
     static HERE: Cell<Option<Here>> = const { Cell::new(None) };
+    /// The engine whose thread this is, though it runs no jobs.
+    static SERVANT: Cell<Option<EngineId>> = const { Cell::new(None) };
+}
+
+/// Marks this thread as one that an engine needs for its own work: it must not wait for that
+/// engine's end, which a value that it drops can bring about.
+pub(crate) fn enter_service(engine: EngineId) {
+    SERVANT.set(Some(engine));
+}
+
+/// Whether this thread is one of the engine's, of whatever sort.
+pub(crate) fn is_of(engine: EngineId) -> bool {
+    SERVANT.get() == Some(engine) || Here::of(engine).is_some()
 }
 
 impl Here {

@@ -20,7 +20,7 @@ mod thread;
 
 pub(crate) use blocking::BlockingBackend;
 pub(crate) use execute::execute;
-pub(crate) use here::Here;
+pub(crate) use here::{Here, enter_service, is_of};
 pub(crate) use local::LocalBackend;
 pub(crate) use process::{ProcessBackend, Settings as ProcessSettings};
 pub(crate) use thread::{ThreadBackend, ThreadSettings};
@@ -52,6 +52,9 @@ pub(crate) trait Reports: Send + Sync {
     /// Lets the dispatcher act on its inbox: on this thread if no other is at it. Call it after
     /// posting, with no lock held.
     fn drive(&self);
+
+    /// The calling thread is one of the backend's that runs no jobs, but may drop their values.
+    fn enter_service(&self) {}
 }
 
 /// What every backend does.

@@ -24,7 +24,7 @@ use super::baton::Baton;
 use super::core::Core;
 use super::message::{Effect, Event, Key, Nanos, Refusal, Submission, Upstream, Verdict};
 use super::sleepers::Sleepers;
-use crate::backend::{Backend, Reports, Run};
+use crate::backend::{Backend, Reports, Run, enter_service};
 use crate::clock;
 use crate::error::{CancelReason, JobError};
 use crate::job::{AnyJob, EngineId, KindId, Status, Waiter, drop_quietly};
@@ -127,11 +127,10 @@ impl Dispatcher {
             ended_signal: Condvar::new(),
             thread: Mutex::new(None),
         });
-        let link: Weak<Self> = Arc::downgrade(&dispatcher);
-        engine.register(link);
         let runner = Arc::downgrade(&dispatcher);
         let thread =
             std::thread::Builder::new().name("executor-dispatcher".into()).spawn(move || {
+                enter_service(engine);
                 loop {
                     parker.park();
                     let Some(dispatcher) = runner.upgrade() else { return };
@@ -144,6 +143,8 @@ impl Dispatcher {
                 }
             })?;
         *dispatcher.thread.lock() = Some(thread);
+        let link: Weak<Self> = Arc::downgrade(&dispatcher);
+        engine.register(link);
         Ok(dispatcher)
     }
 
@@ -419,6 +420,10 @@ impl Reports for Dispatcher {
         if let Some(desk) = self.desk.announce() {
             self.settle(desk);
         }
+    }
+
+    fn enter_service(&self) {
+        enter_service(self.engine);
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::message::Event;
 use super::run::Dispatcher;
-use crate::backend::Here;
+use crate::backend::is_of;
 use crate::error::CancelReason;
 
 impl Dispatcher {
@@ -15,7 +15,7 @@ impl Dispatcher {
 
     /// Whether the calling thread runs this engine's jobs.
     pub(crate) fn is_own_thread(&self) -> bool {
-        Here::of(self.engine).is_some()
+        is_of(self.engine)
     }
 
     /// Finishes (`drain`) or cancels what is there, then ends every thread and process.

@@ -79,7 +79,8 @@ impl Dispatcher {
     /// # Errors
     /// Stalled; called inside a job.
     pub(crate) fn wait_all(&self, deadline: Option<Instant>) -> Result<bool> {
-        if Here::of(self.engine).is_some_and(|here| here.job.is_some()) {
+        // Also in a part of a parallel loop, whose job is unknown.
+        if Here::of(self.engine).is_some() {
             return Err(Kind::WaitInsideJob.into());
         }
         let me = std::thread::current();

@@ -18,6 +18,8 @@ use crate::job::{EngineId, KindId, install_hook};
 const WINDOW: usize = 1024;
 /// The same for process jobs, per worker.
 const WINDOW_PER_WORKER: usize = 64;
+/// A longer grace than this is no different, and clocks could not count it.
+const LONGEST_GRACE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// The settings of an engine, each with a default that suits most programs.
 ///
@@ -203,7 +205,7 @@ impl EngineBuilder {
         self
     }
 
-    /// How long a cancelled process job has between SIGTERM and SIGKILL. Default: 5 seconds.
+    /// How long a cancelled process job has between SIGTERM and SIGKILL, at most a year. Default: 5 seconds.
     ///
     /// ```
     /// # use executor_engine::prelude::*;
@@ -291,7 +293,7 @@ impl EngineBuilder {
                 limit: self.max_process_jobs,
                 max_jobs_per_worker: self.max_jobs_per_worker,
                 max_frame_bytes: self.max_message_bytes,
-                kill_grace: self.kill_grace,
+                kill_grace: self.kill_grace.min(LONGEST_GRACE),
                 worker_exe: self.worker_exe,
             };
             [

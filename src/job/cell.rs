@@ -8,20 +8,20 @@
 //! * anyone reads.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::thread::Thread;
 use std::time::Duration;
 
-use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use super::engine_id::EngineId;
 use super::gate::Gate;
 
 use super::panics;
 use super::status::Status;
-use crate::error::JobError;
+use crate::error::{CancelReason, JobError};
 use crate::id::JobId;
 use crate::task::TaskDef;
 
@@ -326,8 +326,10 @@ pub(crate) trait TypedJob<T>: AnyJob {
 pub(crate) struct JobCell<T, B> {
     head: Head,
     slot: Mutex<Slot<T>>,
-    /// There until the drop.
+    /// There until the drop, or until the job is finished and nobody has a handle of it.
     body: Mutex<Option<B>>,
+    /// The body is to be let go of.
+    unwanted: AtomicBool,
 }
 
 /// Wherever the last reference goes, on a thread of the engine or of the user: a panic in the
@@ -349,13 +351,24 @@ where
             head: Head::new(kind),
             slot: Mutex::new(Slot::Empty),
             body: Mutex::new(Some(body)),
+            unwanted: AtomicBool::new(false),
         })
     }
 
-    fn body(&self) -> MappedMutexGuard<'_, B> {
-        MutexGuard::map(self.body.lock(), |body| {
-            body.as_mut().expect("the body is there until the drop")
-        })
+    /// Calls `f` with the body. It is gone if a job that nobody has a handle of was cancelled
+    /// and let go of, while a backend still looks at its run.
+    fn with_body<R>(&self, f: impl FnOnce(&B) -> Result<R, JobError>) -> Result<R, JobError> {
+        let result = match &*self.body.lock() {
+            Some(body) => f(body),
+            None => Err(JobError::cancelled(CancelReason::Requested)),
+        };
+        // Who wanted to let go of the body meanwhile left it to us. The fences pair: either the
+        // lock is seen free there, or the mark here.
+        fence(Ordering::SeqCst);
+        if self.unwanted.load(Ordering::SeqCst) {
+            self.release_body();
+        }
+        result
     }
 
     fn store(&self, result: Result<T, JobError>) -> bool {
@@ -386,34 +399,35 @@ where
     }
 
     fn visit_upstream(&self, visit: &mut dyn FnMut(Arc<dyn AnyJob>)) {
-        self.body().visit_upstream(visit);
+        if let Some(body) = &*self.body.lock() {
+            body.visit_upstream(visit);
+        }
     }
 
     fn run_here(&self) -> bool {
-        let body = self.body();
-        let result = panics::catch(|| body.call());
-        drop(body);
+        let result = self.with_body(|body| panics::catch(|| body.call()));
         self.store(result)
     }
 
     fn task(&self) -> Option<&'static TaskDef> {
-        self.body().task()
+        self.body.lock().as_ref().and_then(B::task)
     }
 
     fn encode_args(&self, out: &mut Vec<u8>) -> Result<(), JobError> {
-        let body = self.body();
-        panics::catch(|| body.encode_args(out))
+        self.with_body(|body| panics::catch(|| body.encode_args(out)))
     }
 
     fn store_encoded(&self, bytes: &[u8]) -> bool {
-        let body = self.body();
-        let result = panics::catch(|| body.decode_result(bytes));
-        drop(body);
+        let result = self.with_body(|body| panics::catch(|| body.decode_result(bytes)));
         self.store(result)
     }
 
     fn release_body(&self) {
-        let body = self.body.lock().take();
+        self.unwanted.store(true, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        // Users' code may run under the lock, and is not waited for: either the lock is free
+        // here, or its holder sees the mark when it has let go.
+        let body = self.body.try_lock().and_then(|mut body| body.take());
         panics::drop_quietly(body);
     }
 

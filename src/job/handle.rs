@@ -10,8 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::cell::{AnyJob, TypedJob, Waiter};
 use super::status::Status;
 use crate::clock;
-use crate::error::{CancelReason, JobError};
-use crate::error::{Kind, Result};
+use crate::error::{CancelReason, JobError, Kind, Result};
 use crate::id::JobId;
 
 /// A submitted job: its status, its result when there is one, and the means to wait for it.
@@ -248,6 +247,7 @@ impl<T> JobHandle<T> {
     fn wait_or_stalled(&self) -> Result<(), JobError> {
         match self.wait_until(None) {
             Ok(_) => Ok(()),
+            Err(error) if error.is_shut_down() => Err(JobError::cancelled(CancelReason::Shutdown)),
             Err(error) => Err(JobError::stalled(error.to_string())),
         }
     }

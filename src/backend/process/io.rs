@@ -20,6 +20,7 @@ pub(super) fn start(shared: Arc<Shared>) -> io::Result<Threads> {
 }
 
 fn run(shared: &Arc<Shared>, epoll: &Epoll, wake: &EventFd, stop: &AtomicBool) {
+    shared.enter_service();
     let mut events = [EpollEvent::empty(); 64];
     while !stop.load(Ordering::Acquire) {
         if shared.crowded.load(Ordering::Relaxed) {

@@ -56,6 +56,13 @@ impl Shared {
     }
 
     /// Puts the news that a job has finished into the dispatcher's inbox.
+    /// The calling thread is the backend's own.
+    pub(super) fn enter_service(&self) {
+        if let Some(reports) = self.reports.upgrade() {
+            reports.enter_service();
+        }
+    }
+
     pub(super) fn post(&self, job: &Arc<dyn AnyJob>, ok: bool) {
         if let Some(reports) = self.reports.upgrade() {
             reports.post_finished(job.head().key(), ok);
