@@ -13,7 +13,7 @@
 use std::collections::VecDeque;
 
 use super::message::{Effect, Event, Key, Nanos, Refusal, Submission, Verdict};
-use super::node::{Cause, Node, Out, State};
+use super::node::{Cause, Downstream, Node, Out, State};
 use super::ready::{Limits, Ready};
 use super::table::Table;
 use crate::error::CancelReason;
@@ -116,6 +116,7 @@ impl<P: Clone> Core<P> {
                 Some(false) => broken = broken.or(Some(up.key)),
                 None => {
                     waits += 1;
+                    self.compact_downstream(up.key);
                     self.nodes.get_or_insert_with(up.key, Node::expected).downstream.push(key);
                 }
             }
@@ -131,6 +132,40 @@ impl<P: Clone> Core<P> {
             self.conclude(key, cancelled_by(up), effects);
         } else if waits == 0 {
             self.make_ready(key);
+        }
+    }
+
+    /// Takes dependents that have ended out of a job's list, each time it has doubled: so a job
+    /// that stays unfinished does not gather all that ever waited for it and was cancelled.
+    fn compact_downstream(&mut self, key: Key) {
+        let Some(node) = self.nodes.get_mut(key) else { return };
+        let length = node.downstream.as_slice().len();
+        if length < 64 || !length.is_power_of_two() {
+            return;
+        }
+        let old = std::mem::take(&mut node.downstream);
+        let mut kept = Downstream::None;
+        for &down in old.as_slice() {
+            if self.nodes.get(down).is_some_and(|node| !node.is_finished()) {
+                kept.push(down);
+            }
+        }
+        if let Some(node) = self.nodes.get_mut(key) {
+            node.downstream = kept;
+        }
+    }
+
+    /// Forgets a job that was named and never submitted, when nobody waits for it any more.
+    fn forget_unexpected(&mut self, key: Key) {
+        /// A longer list is not searched; it is shortened as it grows.
+        const SHORT: usize = 64;
+        let Some(node) = self.nodes.get(key).filter(|node| node.state == State::Expected) else {
+            return;
+        };
+        let waiting = node.downstream.as_slice();
+        let ended = |down: &Key| self.nodes.get(*down).is_none_or(Node::is_finished);
+        if waiting.len() <= SHORT && waiting.iter().all(ended) {
+            self.nodes.remove(key);
         }
     }
 
@@ -279,6 +314,10 @@ impl<P: Clone> Core<P> {
             let downstream = std::mem::take(&mut node.downstream);
             effects.push(Effect::Publish { key, verdict, at: self.now });
             self.unblock_all_on(key);
+            if verdict != Verdict::Done {
+                let needed = self.nodes.get(key).map(|node| node.upstream.clone());
+                needed.iter().flatten().for_each(|&up| self.forget_unexpected(up));
+            }
             // Reversed, so that dependents are cancelled in the order in which they came.
             for &down in downstream.as_slice().iter().rev() {
                 let Some(node) = self.nodes.get_mut(down) else { continue };

@@ -447,3 +447,22 @@ fn a_chain_of_a_million_is_cancelled_by_a_loop() {
     assert_eq!(effects.len(), 1_000_000);
     assert!(core.is_idle());
 }
+
+#[test]
+fn cancelled_dependents_of_one_job_do_not_gather() {
+    let mut core = roomy();
+    let reason = CancelReason::Requested;
+    // One that is never submitted, and one that is and waits for it.
+    submit(&mut core, 1, &[0]);
+    for round in 0..10_000 {
+        let key = round + 10;
+        submit(&mut core, key, &[1, 2]);
+        core.handle(Event::Cancel { key, reason }, 1, &mut Vec::new());
+        core.remove_finished();
+    }
+    core.sanity_check();
+    let waiting = |key| core.nodes.get(key).map_or(0, |node| node.downstream.as_slice().len());
+    assert!(waiting(1) <= 128, "{} stale dependents", waiting(1));
+    assert!(core.nodes.get(2).is_none(), "nobody expects it any more");
+    assert_eq!(core.nodes.iter().count(), 2);
+}
