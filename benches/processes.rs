@@ -1,4 +1,4 @@
-//! Bars 4 and 5: jobs in worker processes beside a raw socketpair and Python's pool.
+//! Bars 4, 5 and 6: jobs in worker processes beside a raw socketpair and Python's pool.
 
 mod common;
 

@@ -233,7 +233,7 @@ fn what_cannot_be_carried_is_a_codec_error_that_names_the_task() {
         let errors = [
             (
                 engine.submit(ProcessJob::new(takes_one_way, (OneWay,))).unwrap().result().err(),
-                "arguments of task",
+                "must deserialize what they serialize",
                 "takes_one_way",
             ),
             (
@@ -243,7 +243,7 @@ fn what_cannot_be_carried_is_a_codec_error_that_names_the_task() {
             ),
             (
                 engine.submit(ProcessJob::new(gives_one_way, ())).unwrap().result().map(drop).err(),
-                "result of task",
+                "must deserialize what it serializes",
                 "gives_one_way",
             ),
             (

@@ -239,11 +239,13 @@ pub fn peer(script: &str, module: &str, jobs: usize) -> Option<f64> {
         .arg(jobs.to_string())
         .output()
         .expect("python3 was there a moment ago");
-    assert!(
-        output.status.success(),
-        "{script} failed: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    if !output.status.success() {
+        let why = String::from_utf8_lossy(&output.stderr);
+        // A check that the benches work is not one of the peers.
+        assert!(smoke(), "{script} failed: {why}");
+        println!("skipped {script}, which failed: {why}");
+        return None;
+    }
     let line: serde_json::Value =
         serde_json::from_slice(&output.stdout).expect("the script prints one line of JSON");
     line["per_job_us"].as_f64().map(|micros| micros * 1e-6)

@@ -6,7 +6,7 @@ use crate::job::{Head, KindId, Status};
 /// A job's key in its engine: its place in this process's count of jobs.
 pub(crate) type Key = u64;
 
-/// Monotonic time, in nanoseconds since the process's epoch.
+/// Monotonic time, in nanoseconds.
 pub(crate) type Nanos = u64;
 
 /// What happened. `P` is what the core carries for each job without looking into it.

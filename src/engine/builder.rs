@@ -244,8 +244,9 @@ impl EngineBuilder {
     /// build.
     ///
     /// Needed where this program's code is not in its executable (a plugin, an extension
-    /// module). The other program must link the same tasks from the same sources, which is
-    /// checked, and, where it cannot run code before `main`, call [`init`](crate::init) first
+    /// module). The other program must link the same tasks from the same sources: that it has the
+    /// same version of this crate and the same tasks, by name and by the text of each function, is
+    /// checked; what those functions call is not. And, where it cannot run code before `main`, call [`init`](crate::init) first
     /// thing in `main`.
     ///
     /// ```

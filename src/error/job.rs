@@ -293,7 +293,9 @@ impl fmt::Display for JobError {
             Kind::NoWorker(why) => write!(f, "no worker process: {why}"),
             Kind::Codec(what) => f.write_str(what),
             Kind::Stalled(why) => write!(f, "the job cannot start: {why}"),
-            Kind::Taken => f.write_str("the result was moved out by `take` before"),
+            Kind::Taken => {
+                f.write_str("the result was moved out by `take` before: use `result` to share it")
+            }
         }
     }
 }

@@ -68,7 +68,7 @@ pub(crate) struct Head {
     attempt: AtomicU32,
     /// Handles of the job.
     handles: AtomicU32,
-    /// Nanoseconds since the process's epoch (see [`clock`](crate::clock)); 0 is "not yet".
+    /// Monotonic time in nanoseconds (see [`clock`](crate::clock)); 0 is "not yet".
     submitted: AtomicU64,
     started: AtomicU64,
     finished: AtomicU64,

@@ -19,7 +19,10 @@ use crate::id::JobId;
 /// does keep the result.
 ///
 /// It is also a [`Future`] of the result, woken by the engine, so `.await` works under any
-/// async runtime.
+/// async runtime. For code outside the engine's own jobs, that is: a job that awaits a handle puts
+/// its thread to sleep where the engine does not see it, and a full pool of such jobs stands
+/// still. In a job use [`result`](Self::result). Nor is a future told that nothing can make its
+/// job ready; it stays pending.
 ///
 /// ```
 /// use executor_engine::prelude::*;
@@ -352,7 +355,7 @@ pub struct JobInfo {
     kind: &'static str,
     status: Status,
     attempt: u32,
-    /// Since the process's epoch: submitted, started, finished.
+    /// By the monotonic clock: submitted, started, finished.
     times: [Option<Duration>; 3],
     error: Option<JobError>,
 }
@@ -408,7 +411,9 @@ impl JobInfo {
         self.error.as_ref()
     }
 
-    /// When it was submitted, by the wall clock as it stood when the first job was made.
+    /// When it was submitted. All times are taken by the monotonic clock and told by the wall
+    /// clock as the two stood to each other when the process first asked for one, so steps of the
+    /// wall clock since then do not show.
     #[must_use]
     pub fn submitted_at(&self) -> Option<SystemTime> {
         self.times[0].map(clock::wall)

@@ -105,7 +105,7 @@ where
     fn encode_args(&self, out: &mut Vec<u8>) -> Result<(), JobError> {
         codec::encode(&self.args.get()?, out).map_err(|error| {
             JobError::codec(format!(
-                "the arguments of task {} do not encode: {error}",
+                "the arguments of task {} do not encode: {error}; give it types that serialize",
                 self.task.name()
             ))
         })
@@ -114,7 +114,8 @@ where
     fn decode_result(&self, bytes: &[u8]) -> Result<P::Result, JobError> {
         codec::decode(bytes).map_err(|error| {
             JobError::codec(format!(
-                "the result of task {} does not decode: {error}",
+                "the result of task {} does not decode: {error}; its type must deserialize \
+                 what it serializes",
                 self.task.name()
             ))
         })

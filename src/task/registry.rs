@@ -101,13 +101,17 @@ impl TaskDef {
 pub fn run_encoded<T: Task>(task: T, args: &[u8], out: &mut Vec<u8>) -> Result<(), TaskFailure> {
     let args: T::Args = codec::decode(args).map_err(|error| {
         TaskFailure::Codec(format!(
-            "the arguments of task {} do not decode as what it takes: {error}",
+            "the arguments of task {} do not decode as what it takes: {error}; its \
+             types must deserialize what they serialize",
             task.name()
         ))
     })?;
     let result = task.call(args).map_err(TaskFailure::Failed)?;
     codec::encode(&result, out).map_err(|error| {
-        TaskFailure::Codec(format!("the result of task {} does not encode: {error}", task.name()))
+        TaskFailure::Codec(format!(
+            "the result of task {} does not encode: {error}; return a type that serializes",
+            task.name()
+        ))
     })
 }
 

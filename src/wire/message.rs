@@ -26,7 +26,7 @@ pub(crate) const REQUEST: u8 = 0x20;
 pub(crate) const REPLY_OK: u8 = 0x30;
 /// A reply: the task returned an error; its text.
 pub(crate) const REPLY_FAILED: u8 = 0x31;
-/// A reply: the task panicked; an encoded [`PanicInfo`](crate::job::PanicInfo).
+/// A reply: the task panicked; an encoded [`PanicInfo`](crate::error::PanicInfo).
 pub(crate) const REPLY_PANICKED: u8 = 0x32;
 /// A reply: arguments or result could not be decoded or encoded; a text.
 pub(crate) const REPLY_CODEC: u8 = 0x33;
