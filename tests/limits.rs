@@ -222,30 +222,36 @@ fn waiting_in_jobs_leaks_no_permit() {
     });
 }
 
+/// The engine cannot tell whose part of a parallel loop another thread took. If such a part waits
+/// while permits are out, it may be its own job that holds the permit; so that this is no
+/// deadlock, one job more may run for it, and no more than one.
 #[test]
-fn waits_in_parallel_parts_of_one_job_keep_max_jobs() {
+fn waits_in_parallel_parts_of_one_job_come_to_an_end_with_one_job_more_at_most() {
     within(|| {
         let engine = build(|b| b.max_jobs(1).max_thread_jobs(2));
         let meter = Meter::new();
-        let inner = engine.clone();
-        let count = meter.clone();
+        let (inner, count) = (engine.clone(), meter.clone());
         let job = ThreadJob::new(
             move || {
                 let child = || {
                     let count = count.clone();
-                    submit(&inner, Kind::Thread, move || {
+                    submit(&inner, Kind::Blocking, move || {
                         let _inside = count.enter();
-                        count.reaches(2, Duration::from_millis(50));
+                        count.reaches(3, Duration::from_millis(30));
                     })
                 };
-                let (a, b) = (child(), child());
-                rayon::join(|| a.wait().unwrap(), || b.wait().unwrap());
+                let children: [_; 6] = std::array::from_fn(|_| child());
+                let (left, right) = children.split_at(3);
+                rayon::join(
+                    || left.iter().for_each(|child| child.wait().unwrap()),
+                    || right.iter().for_each(|child| child.wait().unwrap()),
+                );
             },
             (),
         );
         engine.submit(job).unwrap().result().unwrap();
         engine.wait().unwrap();
-        assert_eq!(meter.most(), 1, "max_jobs is 1");
+        assert!(meter.most() <= 2, "{} children at once, where max_jobs is 1", meter.most());
         engine.shutdown(Shutdown::Cancel);
     });
 }
