@@ -40,10 +40,15 @@ fn prefix() -> u64 {
 }
 
 impl JobId {
-    /// The next id of this process.
-    pub(crate) fn next() -> Self {
+    /// The next place in the count of this process.
+    pub(crate) fn next_count() -> u64 {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        Self::from_count(NEXT.fetch_add(1, Ordering::Relaxed))
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn next() -> Self {
+        Self::from_count(Self::next_count())
     }
 
     /// The id with that place in the count of this process.

@@ -23,6 +23,8 @@
 //! | make an engine, submit, wait, shut down | [`Engine`], [`EngineBuilder`] |
 //! | say what is to run | [`LocalJob`], [`ThreadJob`], [`ProcessJob`]; [`Job`] for what all share |
 //! | feed one job from another | [`IntoArg`] |
+//! | say when a job may run | [`condition`], [`Job::condition`] |
+//! | test what depends on time | [`ManualClock`] |
 //! | make a function callable in other processes | [`task`](macro@task) |
 //! | get the result, or why there is none | [`JobHandle`], [`JobError`] |
 //! | look at many jobs | [`Jobs`], [`Stats`] |
@@ -42,20 +44,24 @@ extern crate self as executor_engine;
 
 mod backend;
 mod clock;
+pub mod condition;
 mod dispatcher;
 mod engine;
 mod error;
 mod forkserver;
 mod id;
+mod info;
 mod job;
 pub mod prelude;
+mod status;
 mod sync;
 mod sys;
 mod task;
 mod wire;
 
+pub use clock::ManualClock;
 pub use engine::{Engine, EngineBuilder, Jobs, Shutdown, Stats};
-pub use error::{CancelReason, Error, JobError, Result, StalledJob};
+pub use error::{CancelReason, Error, JobError, Result, StalledJob, Unsatisfiable};
 /// Makes a function a task: callable by name in any process of the same program, and still an
 /// ordinary function.
 ///
@@ -106,10 +112,12 @@ pub use error::{CancelReason, Error, JobError, Result, StalledJob};
 pub use executor_engine_macros::task;
 pub use forkserver::init;
 pub use id::JobId;
+pub use info::JobInfo;
 pub use job::{
-    Arg, ArgPack, IntoArg, IntoArgs, Job, JobHandle, JobInfo, Local, LocalJob, Output, Process,
-    ProcessJob, Status, Thread, ThreadJob,
+    Arg, ArgPack, IntoArg, IntoArgs, Job, JobHandle, Local, LocalJob, Output, Process, ProcessJob,
+    Thread, ThreadJob,
 };
+pub use status::Status;
 pub use task::{Callable, Task, TryCallable};
 
 /// What `#[task]` expands to; not for use by hand.

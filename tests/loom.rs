@@ -32,7 +32,7 @@ mod sync {
 mod baton;
 #[path = "../src/job/gate.rs"]
 mod gate;
-#[path = "../src/job/status.rs"]
+#[path = "../src/status.rs"]
 mod status;
 
 use baton::Baton;

@@ -4,20 +4,23 @@
 //! no lock and calls nobody, so a million random steps a second can be tried against
 //! [`sanity_check`](super::invariants). What it decides:
 //!
-//! * a job is *ready* when every job it needs is done, and *cancelled* as soon as one of them
-//!   ends otherwise;
+//! * a job is *ready* when every job it needs has ended as wanted and its condition holds, and
+//!   *cancelled* as soon as that can no longer come true ([`waiting`](super::waiting));
 //! * a ready job goes *out* when its kind and the engine have a permit left, oldest first;
 //! * a job that is out ends when its backend says so, and only then frees its permit;
 //! * a job that was called off meanwhile ends as cancelled, whatever the backend says.
 
 use std::collections::VecDeque;
 
+use super::edge::{Edge, Edges};
 use super::message::{Effect, Event, Key, Nanos, Refusal, Submission, Verdict};
-use super::node::{Cause, Downstream, Node, Out, State};
+use super::node::{Cause, Needs, Node, Out, State};
 use super::ready::{Limits, Ready};
 use super::table::Table;
+use super::waiting::ended_otherwise;
+use super::wheel::Wheel;
+use crate::clock::Moment;
 use crate::error::CancelReason;
-use crate::id::JobId;
 use crate::job::Status;
 
 /// How many jobs stand where, for the core.
@@ -40,6 +43,10 @@ pub(crate) struct Core<P> {
     pub(super) counts: Counts,
     /// Jobs that are out and block on another job.
     pub(super) blocked: Vec<Blocked>,
+    /// When waiting jobs are to be looked at again.
+    pub(super) wheel: Wheel,
+    /// Waiting jobs that time alone, or a custom condition's answer, may make ready.
+    pub(super) live: usize,
     /// Finished jobs, oldest first, to forget the oldest; removed ones are passed over.
     pub(super) finished: VecDeque<Key>,
     pub(super) finished_here: usize,
@@ -47,8 +54,8 @@ pub(crate) struct Core<P> {
     closed: bool,
     /// Work list of [`Core::conclude`], kept for its memory.
     ending: Vec<(Key, Verdict)>,
-    /// The time of the event at hand.
-    now: Nanos,
+    /// The latest time that an event had, by both clocks.
+    pub(super) moment: Moment,
 }
 
 /// A job that is out and waits, in its own code, for another one.
@@ -59,24 +66,29 @@ pub(crate) struct Blocked {
 }
 
 impl<P: Clone> Core<P> {
-    pub(crate) fn new(limits: Limits, keep_finished: usize) -> Self {
+    /// A core at that moment.
+    pub(crate) fn new(limits: Limits, keep_finished: usize, moment: Moment) -> Self {
         Self {
             nodes: Table::new(),
             ready: Ready::new(limits),
             counts: Counts::default(),
             blocked: Vec::new(),
+            wheel: Wheel::new(),
+            live: 0,
             finished: VecDeque::new(),
             finished_here: 0,
             keep_finished,
             closed: false,
             ending: Vec::new(),
-            now: 0,
+            moment,
         }
     }
 
     /// Takes in what happened at the time `now` and appends what is to be done.
     pub(crate) fn handle(&mut self, event: Event<P>, now: Nanos, effects: &mut Vec<Effect<P>>) {
-        self.now = now;
+        // News can be older than what was heard already.
+        self.moment.now = self.moment.now.max(now);
+        self.ring(effects);
         match event {
             Event::Submit(submission) => self.submit(submission, effects),
             Event::Finished { key, ok } => self.run_ended(key, ok, effects),
@@ -89,64 +101,71 @@ impl<P: Clone> Core<P> {
                 self.start_one(true, effects);
             }
             Event::Close => self.closed = true,
+            // What was due has rung.
+            Event::Tick => {}
+            Event::ClockSet { offset } => self.clock_set(offset, effects),
+            Event::Answer { key, number, answer } => self.answered(key, number, answer, effects),
         }
         while self.start_one(false, effects) {}
     }
 
     fn submit(&mut self, submission: Submission<P>, effects: &mut Vec<Effect<P>>) {
-        let Submission { key, kind, upstream, payload } = submission;
+        let Submission { key, kind, needs, nested, payload } = submission;
         if self.closed {
             return effects.push(Effect::Refuse(payload, Refusal::Closed));
         }
-        let keys: Box<[Key]> = upstream.iter().map(|up| up.key).collect();
-        if let Some(cycle) = self.cycle_through(key, &keys) {
+        if let Some(cycle) = self.cycle_through(key, &needs) {
             return effects.push(Effect::Refuse(payload, Refusal::Cycle(cycle)));
         }
         let mut waits = 0;
         let mut broken = None;
-        for up in &upstream {
-            let known = self.nodes.get(up.key).map(|node| node.state);
-            let ended = match known {
-                Some(State::Finished(status)) => Some(status == Status::Done),
-                Some(_) => None,
-                None => up.ended,
-            };
-            match ended {
-                Some(true) => {}
-                Some(false) => broken = broken.or(Some(up.key)),
+        for need in &needs {
+            match self.ended(need) {
+                Some(status) if need.edge.statuses().contains(status) => {}
+                Some(status) => broken = broken.or(Some((need.edge, status))),
                 None => {
                     waits += 1;
-                    self.compact_downstream(up.key);
-                    self.nodes.get_or_insert_with(up.key, Node::expected).downstream.push(key);
+                    self.expect(need, key);
                 }
             }
         }
+        let (tree, possible) = match nested {
+            Some(nested) => {
+                let possible = nested.possible;
+                (Some(self.begin(key, *nested)), possible)
+            }
+            None => (None, true),
+        };
+        let edges = needs.iter().map(|need| need.edge).collect();
         let node = self.nodes.get_or_insert_with(key, Node::expected);
         debug_assert_eq!(node.state, State::Expected, "a job is submitted once");
         node.payload = Some(payload);
         node.kind = kind;
-        node.upstream = keys;
+        node.needs = Needs::new(edges, tree);
         node.state = State::Waiting(waits);
         self.counts.unfinished += 1;
-        if let Some(up) = broken {
-            self.conclude(key, cancelled_by(up), effects);
-        } else if waits == 0 {
-            self.make_ready(key);
+        let verdict = match broken {
+            Some((edge, status)) => Some(ended_otherwise(edge, status)),
+            None if !possible => self.impossible(key),
+            None => self.look(key, false, effects),
+        };
+        if let Some(verdict) = verdict {
+            self.conclude(key, verdict, effects);
         }
     }
 
     /// Takes dependents that have ended out of a job's list, each time it has doubled: so a job
     /// that stays unfinished does not gather all that ever waited for it and was cancelled.
-    fn compact_downstream(&mut self, key: Key) {
+    pub(super) fn compact_downstream(&mut self, key: Key) {
         let Some(node) = self.nodes.get_mut(key) else { return };
         let length = node.downstream.as_slice().len();
         if length < 64 || !length.is_power_of_two() {
             return;
         }
         let old = std::mem::take(&mut node.downstream);
-        let mut kept = Downstream::None;
+        let mut kept = Edges::None;
         for &down in old.as_slice() {
-            if self.nodes.get(down).is_some_and(|node| !node.is_finished()) {
+            if self.nodes.get(down.key()).is_some_and(|node| !node.is_finished()) {
                 kept.push(down);
             }
         }
@@ -156,20 +175,21 @@ impl<P: Clone> Core<P> {
     }
 
     /// Forgets a job that was named and never submitted, when nobody waits for it any more.
-    fn forget_unexpected(&mut self, key: Key) {
+    pub(super) fn forget_unexpected(&mut self, key: Key) {
         /// A longer list is not searched; it is shortened as it grows.
         const SHORT: usize = 64;
         let Some(node) = self.nodes.get(key).filter(|node| node.state == State::Expected) else {
             return;
         };
         let waiting = node.downstream.as_slice();
-        let ended = |down: &Key| self.nodes.get(*down).is_none_or(Node::is_finished);
+        let ended = |down: &Edge| self.nodes.get(down.key()).is_none_or(Node::is_finished);
         if waiting.len() <= SHORT && waiting.iter().all(ended) {
             self.nodes.remove(key);
         }
     }
 
-    fn make_ready(&mut self, key: Key) {
+    pub(super) fn make_ready(&mut self, key: Key) {
+        self.disarm(key);
         if let Some(node) = self.nodes.get_mut(key) {
             node.state = State::Ready;
             self.ready.push(key, node.kind);
@@ -249,7 +269,7 @@ impl<P: Clone> Core<P> {
             .map(|(key, _)| key)
             .collect();
         for key in keys {
-            self.cancel(key, reason, effects);
+            self.cancel(key, reason.clone(), effects);
         }
     }
 
@@ -292,7 +312,7 @@ impl<P: Clone> Core<P> {
     }
 
     /// Ends a job and, by a work list rather than by recursion, all that its end decides.
-    fn conclude(&mut self, key: Key, verdict: Verdict, effects: &mut Vec<Effect<P>>) {
+    pub(super) fn conclude(&mut self, key: Key, verdict: Verdict, effects: &mut Vec<Effect<P>>) {
         let mut ending = std::mem::take(&mut self.ending);
         ending.push((key, verdict));
         while let Some((key, verdict)) = ending.pop() {
@@ -301,38 +321,31 @@ impl<P: Clone> Core<P> {
             if node.is_finished() {
                 continue;
             }
-            let (status, count) = match verdict {
+            let (status, count) = match &verdict {
                 Verdict::Done => (Status::Done, &mut self.counts.done),
-                Verdict::Failed => (Status::Failed, &mut self.counts.failed),
+                Verdict::Failed | Verdict::ConditionPanicked(_) => {
+                    (Status::Failed, &mut self.counts.failed)
+                }
                 Verdict::Cancelled(_) => (Status::Cancelled, &mut self.counts.cancelled),
             };
             *count += 1;
-            node.state = State::Finished(status);
+            let was = std::mem::replace(&mut node.state, State::Finished(status));
             self.counts.unfinished -= 1;
             self.finished.push_back(key);
             self.finished_here += 1;
             let downstream = std::mem::take(&mut node.downstream);
-            effects.push(Effect::Publish { key, verdict, at: self.now });
+            effects.push(Effect::Publish { key, verdict });
             self.unblock_all_on(key);
-            if verdict != Verdict::Done {
-                let needed = self.nodes.get(key).map(|node| node.upstream.clone());
-                needed.iter().flatten().for_each(|&up| self.forget_unexpected(up));
-            }
+            self.let_go_of_needs(key, was);
             // Reversed, so that dependents are cancelled in the order in which they came.
-            for &down in downstream.as_slice().iter().rev() {
-                let Some(node) = self.nodes.get_mut(down) else { continue };
-                let State::Waiting(waits) = &mut node.state else { continue };
-                if verdict != Verdict::Done {
-                    ending.push((down, cancelled_by(key)));
-                    continue;
+            for &edge in downstream.as_slice().iter().rev() {
+                if let Some(verdict) = self.up_ended(edge, key, status) {
+                    ending.push((edge.key(), verdict));
                 }
-                *waits -= 1;
             }
-            if verdict == Verdict::Done {
-                for &down in downstream.as_slice() {
-                    if self.nodes.get(down).is_some_and(|node| node.state == State::Waiting(0)) {
-                        self.make_ready(down);
-                    }
+            for &edge in downstream.as_slice() {
+                if let Some(verdict) = self.look(edge.key(), false, effects) {
+                    ending.push((edge.key(), verdict));
                 }
             }
         }
@@ -407,9 +420,4 @@ impl<P: Clone> Core<P> {
     pub(crate) fn count_cancelled(&mut self) {
         self.counts.cancelled += 1;
     }
-}
-
-/// The verdict on a job whose upstream ended without a result.
-fn cancelled_by(upstream: Key) -> Verdict {
-    Verdict::Cancelled(CancelReason::Upstream(JobId::from_count(upstream)))
 }

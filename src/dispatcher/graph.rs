@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::core::Core;
-use super::message::Key;
+use super::message::{Key, Need};
 use super::node::{Node, State};
 use crate::job::KindId;
 
@@ -26,20 +26,21 @@ pub(crate) struct Path {
 }
 
 impl<P: Clone> Core<P> {
-    /// The cycle that submitting `key` with this upstream would close: `key`, what it waits
-    /// for, and so on. Only a job that others wait for already can close one.
-    pub(super) fn cycle_through(&self, key: Key, upstream: &[Key]) -> Option<Vec<Key>> {
-        if upstream.contains(&key) {
+    /// The cycle that submitting `key` with these needs would close: `key`, what it waits for,
+    /// and so on. Only a job that others wait for already can close one. (A nested condition
+    /// closes none: it may come true by another of its parts.)
+    pub(super) fn cycle_through(&self, key: Key, needs: &[Need]) -> Option<Vec<Key>> {
+        if needs.iter().any(|need| need.edge.key() == key) {
             return Some(vec![key]);
         }
-        let waiting = self.nodes.get(key)?.downstream.as_slice();
-        if upstream.is_empty() || waiting.is_empty() {
+        if needs.is_empty() || self.dependents(key).next().is_none() {
             return None;
         }
-        let goal: HashSet<Key> = upstream.iter().copied().collect();
+        let goal: HashSet<Key> = needs.iter().map(|need| need.edge.key()).collect();
         // Each job met, and the job that it waits for.
-        let mut waits_for: HashMap<Key, Key> = waiting.iter().map(|&down| (down, key)).collect();
-        let mut open: Vec<Key> = waiting.to_vec();
+        let mut waits_for: HashMap<Key, Key> =
+            self.dependents(key).map(|down| (down, key)).collect();
+        let mut open: Vec<Key> = self.dependents(key).collect();
         while let Some(at) = open.pop() {
             // One that was cancelled stays in the lists of what it waited for.
             if self.nodes.get(at).is_none_or(Node::is_finished) {
@@ -54,7 +55,7 @@ impl<P: Clone> Core<P> {
                 }
                 return Some(cycle);
             }
-            for &down in self.nodes.get(at).map_or(&[][..], |node| node.downstream.as_slice()) {
+            for down in self.dependents(at) {
                 waits_for.entry(down).or_insert_with(|| {
                     open.push(down);
                     at
@@ -64,15 +65,26 @@ impl<P: Clone> Core<P> {
         None
     }
 
+    /// The jobs that cannot become ready before this one has ended.
+    fn dependents(&self, key: Key) -> impl Iterator<Item = Key> + '_ {
+        let edges = self.nodes.get(key).map_or(&[][..], |node| node.downstream.as_slice());
+        edges.iter().filter(|edge| !edge.is_nested()).map(|edge| edge.key())
+    }
+
     /// Whether unfinished jobs remain and nothing that the engine has can make one ready.
     pub(crate) fn is_stalled(&self) -> bool {
-        self.counts.unfinished > 0 && self.ready.len() == 0 && self.counts.out == self.blocked.len()
+        self.counts.unfinished > 0 && self.is_quiet() && self.live == 0
     }
 
     /// Whether the engine is stalled for good: no job that blocks in its own code could still
     /// be told so, and go on.
     pub(crate) fn is_stalled_for_good(&self) -> bool {
         self.blocked.is_empty() && self.is_stalled()
+    }
+
+    /// Whether nothing runs or is about to; jobs may wait.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.ready.len() == 0 && self.counts.out == self.blocked.len()
     }
 
     /// Whether nothing is left to do.
@@ -89,13 +101,26 @@ impl<P: Clone> Core<P> {
             .collect()
     }
 
-    /// The unfinished jobs that a job waits for: by its arguments, or in its own code.
-    fn waits_for<'a>(&'a self, key: Key, node: &'a Node<P>) -> impl Iterator<Item = Key> + 'a {
-        let arguments = node.upstream.iter().copied();
+    /// The unfinished jobs that a job waits for: by its arguments and its condition, or in its
+    /// own code.
+    pub(super) fn waits_for<'a>(
+        &'a self,
+        key: Key,
+        node: &'a Node<P>,
+    ) -> impl Iterator<Item = Key> + 'a {
+        let waiting = matches!(node.state, State::Waiting(_)).then(|| node.needs.jobs());
         let own_code = self.blocked.iter().filter(move |b| b.key == key).map(|b| b.on);
-        arguments
-            .chain(own_code)
-            .filter(|&up| self.nodes.get(up).is_some_and(|node| !node.is_finished()))
+        waiting.into_iter().flatten().chain(own_code).filter(|&up| self.is_open(up))
+    }
+
+    /// Whether the job is in the table and not finished.
+    pub(super) fn is_open(&self, key: Key) -> bool {
+        self.nodes.get(key).is_some_and(|node| !node.is_finished())
+    }
+
+    /// Whether the job is named by others and was not submitted, as far as is known here.
+    pub(crate) fn is_expected(&self, key: Key) -> bool {
+        self.nodes.get(key).is_some_and(|node| node.state == State::Expected)
     }
 
     /// Looks for a job that a blocked thread may run, by its kind, so that `goal` comes nearer:
@@ -132,8 +157,6 @@ impl<P: Clone> Core<P> {
     /// Follows the first unfinished upstream of each job, from where `path` ends, to a job that
     /// waits for none.
     fn follow(&self, goal: Key, path: &mut Path) -> Option<Key> {
-        let unfinished =
-            |key: Key| self.nodes.get(key).is_some_and(|node: &Node<P>| !node.is_finished());
         if path.steps.is_empty() {
             path.steps.push((goal, 0));
         }
@@ -144,11 +167,18 @@ impl<P: Clone> Core<P> {
                 path.steps.pop();
                 continue;
             };
-            while node.upstream.get(*at).is_some_and(|&up| !unfinished(up)) {
-                *at += 1;
+            let mut needed = None;
+            if matches!(node.state, State::Waiting(_)) {
+                while let Some(up) = node.needs.job(*at) {
+                    needed = up.filter(|&up| self.is_open(up));
+                    if needed.is_some() {
+                        break;
+                    }
+                    *at += 1;
+                }
             }
             let own_code = || self.blocked.iter().find(|blocked| blocked.key == *key);
-            match node.upstream.get(*at).copied().or_else(|| own_code().map(|b| b.on)) {
+            match needed.or_else(|| own_code().map(|b| b.on)) {
                 Some(next) => path.steps.push((next, 0)),
                 None => return Some(*key),
             }

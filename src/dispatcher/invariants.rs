@@ -1,8 +1,10 @@
 //! What must hold in the core after every step; checked by the simulation.
 
 use super::core::Core;
+use super::edge::Edge;
 use super::message::Key;
-use super::node::State;
+use super::node::{Needs, Node, State};
+use crate::condition::Tree;
 use crate::job::KindId;
 
 impl<P: Clone> Core<P> {
@@ -11,6 +13,7 @@ impl<P: Clone> Core<P> {
     pub(crate) fn sanity_check(&self) {
         let mut permits = [0; KindId::COUNT];
         let (mut unfinished, mut out_jobs, mut ready, mut finished, mut blocked) = (0, 0, 0, 0, 0);
+        let (mut timers, mut live) = (0, 0);
         for (key, node) in self.nodes.iter() {
             match node.state {
                 State::Expected => {
@@ -19,21 +22,37 @@ impl<P: Clone> Core<P> {
                 }
                 State::Waiting(waits) => {
                     unfinished += 1;
-                    let open = node.upstream.iter().filter(|&&up| self.is_open(up)).count();
+                    let open =
+                        node.needs.edges().iter().filter(|up| self.is_open(up.key())).count();
                     assert_eq!(open, waits as usize, "{key}: its count of waits is off");
-                    assert!(waits > 0, "{key}: waits for nothing");
-                    for up in node.upstream.iter().filter(|&&up| self.is_open(up)) {
-                        let back = self.nodes.get(*up).map(|up| up.downstream.as_slice());
+                    let tree = node.needs.tree();
+                    assert!(waits > 0 || tree.is_some(), "{key}: waits for nothing");
+                    for up in node.needs.edges().iter().filter(|up| self.is_open(up.key())) {
                         assert!(
-                            back.is_some_and(|back| back.contains(&key)),
-                            "{key}: the edge to {up} has one end"
+                            self.has_edge(up.to(key), up.key()),
+                            "{key}: half an edge to {up:?}"
                         );
+                    }
+                    for up in tree.into_iter().flat_map(Tree::open_jobs) {
+                        assert!(self.is_open(up), "{key}: its condition missed the end of {up}");
+                        assert!(
+                            self.has_edge(Edge::nested(key), up),
+                            "{key}: half an edge to {up}"
+                        );
+                    }
+                    if let Some(tree) = tree {
+                        assert!(!tree.is_dead(), "{key}: can never run and waits");
+                        assert!(waits > 0 || !tree.holds(), "{key}: could run and waits");
+                        let wants = node.needs.wants().expect("it has a tree");
+                        assert_eq!(wants.live, waits == 0 && tree.is_live(), "{key}: live or not");
+                        let next = tree.next_look(self.moment, wants.live);
+                        assert_eq!(wants.timer.map(|(_, at)| at), next, "{key}: its timer is off");
                     }
                 }
                 State::Ready => {
                     unfinished += 1;
                     ready += 1;
-                    assert!(!node.upstream.iter().any(|&up| self.is_open(up)), "{key}: too early");
+                    self.check_begun(key, node);
                 }
                 State::Out(out) => {
                     unfinished += 1;
@@ -42,13 +61,18 @@ impl<P: Clone> Core<P> {
                     if !out.blocked {
                         permits[node.kind as usize] += 1;
                     }
-                    assert!(!node.upstream.iter().any(|&up| self.is_open(up)), "{key}: too early");
+                    self.check_begun(key, node);
                 }
                 State::Finished(status) => {
                     finished += 1;
                     assert!(status.is_finished());
                     assert!(node.downstream.as_slice().is_empty(), "{key}: dependents left behind");
+                    assert!(matches!(node.needs, Needs::Nothing), "{key}: ended, yet needs");
                 }
+            }
+            if let Some(wants) = node.needs.wants() {
+                timers += usize::from(wants.timer.is_some());
+                live += usize::from(wants.live);
             }
         }
         assert_eq!(self.ready.permits(), (permits, permits.iter().sum()), "permits do not add up");
@@ -60,10 +84,21 @@ impl<P: Clone> Core<P> {
         }
         assert_eq!(self.blocked.len(), blocked, "the list of blocked jobs is off");
         assert_eq!(self.finished_here, finished, "the count of finished jobs is off");
+        assert_eq!(self.live, live, "the count of live jobs is off");
+        assert_eq!(self.wheel.len(), timers, "timers that are nobody's, or lost");
+        assert!(self.next_deadline().is_none_or(|at| at > self.moment.now), "a timer is overdue");
+        self.wheel.sanity_check();
     }
 
-    /// Whether the job is in the table and not finished.
-    fn is_open(&self, key: Key) -> bool {
-        self.nodes.get(key).is_some_and(|node| !node.is_finished())
+    fn has_edge(&self, edge: Edge, up: Key) -> bool {
+        self.nodes.get(up).is_some_and(|up| up.downstream.as_slice().contains(&edge))
+    }
+
+    /// A job that waits no more.
+    fn check_begun(&self, key: Key, node: &Node<P>) {
+        let open = node.needs.edges().iter().any(|up| self.is_open(up.key()));
+        assert!(!open, "{key}: too early");
+        let quiet = node.needs.wants().is_none_or(|wants| !wants.live && wants.timer.is_none());
+        assert!(quiet, "{key}: waits no more, yet has a timer");
     }
 }

@@ -1,6 +1,11 @@
 //! What goes into the core and what comes out.
 
-use crate::error::CancelReason;
+use std::fmt;
+use std::sync::Arc;
+
+use super::edge::Edge;
+use crate::condition::{Named, Question, Statuses, Tree, Watched};
+use crate::error::{CancelReason, PanicInfo};
 use crate::job::{Head, KindId, Status};
 
 /// A job's key in its engine: its place in this process's count of jobs.
@@ -34,6 +39,12 @@ pub(crate) enum Event<P> {
     StartOne,
     /// No more submissions.
     Close,
+    /// Time has passed: a deadline has come.
+    Tick,
+    /// The wall clock was set: its difference to the monotonic clock, in nanoseconds.
+    ClockSet { offset: i64 },
+    /// A custom condition has answered [`Effect::Ask`], or panicked.
+    Answer { key: Key, number: u32, answer: Result<bool, PanicInfo> },
 }
 
 /// A submitted job.
@@ -41,27 +52,67 @@ pub(crate) enum Event<P> {
 pub(crate) struct Submission<P> {
     pub(crate) key: Key,
     pub(crate) kind: KindId,
-    pub(crate) upstream: Vec<Upstream>,
+    /// The jobs that must end as wanted: arguments first.
+    pub(crate) needs: Vec<Need>,
+    pub(crate) nested: Option<Box<Nested>>,
     pub(crate) payload: P,
 }
 
-/// A job whose result the submitted one needs.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Upstream {
-    pub(crate) key: Key,
-    /// How it ended, for a job that is finished and may have been removed from the table.
-    pub(crate) ended: Option<bool>,
+/// A nested condition, and the jobs that it is about.
+#[derive(Debug)]
+pub(crate) struct Nested {
+    pub(crate) tree: Tree,
+    pub(crate) jobs: Vec<Need>,
+    /// Some moment can come at which it holds.
+    pub(crate) possible: bool,
 }
 
-impl Upstream {
-    /// As the job stands now.
-    pub(crate) fn of(job: &Head) -> Self {
-        let ended = match job.status() {
-            Status::Done => Some(true),
-            Status::Failed | Status::Cancelled => Some(false),
-            Status::Created | Status::Pending | Status::Running => None,
+/// A job that the submitted one waits for.
+pub(crate) struct Need {
+    /// The edge to it.
+    pub(crate) edge: Edge,
+    /// How it ended, for a job that is finished and may have been removed from the table.
+    pub(crate) ended: Option<Status>,
+    /// The job, if a condition names it by more than its id.
+    pub(crate) watched: Option<Arc<dyn Watched>>,
+}
+
+fn ended(status: Status) -> Option<Status> {
+    status.is_finished().then_some(status)
+}
+
+impl Need {
+    /// The job's result is an argument.
+    pub(crate) fn argument(job: &Head) -> Self {
+        let ended = ended(job.status());
+        Self { edge: Edge::argument(job.key()), ended, watched: None }
+    }
+
+    /// A condition needs the job to end so; nested conditions know themselves how.
+    pub(crate) fn condition(job: Named, statuses: Option<Statuses>) -> Self {
+        let edge = match statuses {
+            Some(statuses) => Edge::condition(job.key, statuses),
+            None => Edge::nested(job.key),
         };
-        Self { key: job.key(), ended }
+        let mut need = Self { edge, ended: None, watched: job.watched };
+        need.refresh();
+        need
+    }
+
+    /// Looks at the job again, as far as it is at hand.
+    pub(crate) fn refresh(&mut self) {
+        if let Some(job) = &self.watched {
+            self.ended = ended(job.status());
+        }
+    }
+}
+
+impl fmt::Debug for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Need")
+            .field("edge", &self.edge)
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
     }
 }
 
@@ -76,16 +127,20 @@ pub(crate) enum Effect<P> {
     Inline(P),
     /// Ask the backend to stop the job, or not to start it; it reports `Finished` as ever.
     Abort(P, KindId),
-    /// This is final, since the moment `at`: tell whoever waits. The job is in the table.
-    Publish { key: Key, verdict: Verdict, at: Nanos },
+    /// This is final: tell whoever waits. The job is in the table.
+    Publish { key: Key, verdict: Verdict },
+    /// Ask a custom condition of that job; the answer is an [`Event::Answer`].
+    Ask { key: Key, question: Question },
 }
 
 /// How a job ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Done,
     Failed,
     Cancelled(CancelReason),
+    /// Failed, for its condition panicked.
+    ConditionPanicked(PanicInfo),
 }
 
 /// Why a submission is refused.

@@ -4,15 +4,22 @@
 //! |---|---|
 //! | [`message`] | events in, effects out |
 //! | [`core`] | the state machine: `handle(event, now) → effects`, pure |
-//! | [`node`], [`table`], [`ready`], [`graph`] | its parts: a job, jobs by key, queues and permits, questions about the graph |
+//! | [`node`], [`edge`], [`table`], [`ready`], [`graph`] | its parts: a job, who waits for whom, jobs by key, queues and permits, questions about the graph |
+//! | [`waiting`], [`wheel`] | jobs that wait, and timers |
+//! | [`explain`] | what a job waits for, in words |
 //! | [`baton`] | whose turn it is |
+//! | [`alarm`], [`asker`] | what the dispatcher thread sleeps on, and the thread for custom conditions |
 //! | [`run`] | the inbox, carrying out effects, the dispatcher thread |
 //! | [`wait`], [`sleepers`] | threads that wait |
 //! | [`shutdown`] | the end |
 //! | [`invariants`], [`simulation`] | what must always hold, and a million random steps of it |
 
+mod alarm;
+mod asker;
 mod baton;
 mod core;
+mod edge;
+mod explain;
 mod graph;
 #[cfg(test)]
 mod invariants;
@@ -26,10 +33,12 @@ mod simulation;
 mod sleepers;
 mod table;
 mod wait;
+mod waiting;
+mod wheel;
 
 use crate::sync;
 
 pub(crate) use core::Core;
-pub(crate) use message::{Refusal, Submission, Upstream};
+pub(crate) use message::{Need, Nested, Refusal, Submission};
 pub(crate) use ready::Limits;
 pub(crate) use run::{Backends, Dispatcher, Payload};

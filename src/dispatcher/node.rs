@@ -1,6 +1,9 @@
 //! A job in the core: its state, and its edges to other jobs.
 
-use super::message::Key;
+use super::edge::{Edge, Edges};
+use super::message::{Key, Nanos};
+use super::wheel::TimerId;
+use crate::condition::Tree;
 use crate::error::CancelReason;
 use crate::job::{KindId, Status};
 
@@ -10,10 +13,10 @@ pub(crate) struct Node<P> {
     pub(crate) payload: Option<P>,
     pub(crate) kind: KindId,
     pub(crate) state: State,
-    /// The jobs that it needed when it was submitted.
-    pub(crate) upstream: Box<[Key]>,
+    /// What it waits for, or waited for until it was ready.
+    pub(crate) needs: Needs,
     /// The unfinished jobs that need it.
-    pub(crate) downstream: Downstream,
+    pub(crate) downstream: Edges,
 }
 
 /// Where a job stands, for the core. Whether a job that is out has begun is the backend's
@@ -22,7 +25,7 @@ pub(crate) struct Node<P> {
 pub(crate) enum State {
     /// Named by others, not submitted.
     Expected,
-    /// Waits for this many jobs.
+    /// Waits for this many jobs, and for its nested condition, if it has one.
     Waiting(u32),
     /// In the ready queue.
     Ready,
@@ -52,7 +55,7 @@ impl From<CancelReason> for Cause {
     fn from(reason: CancelReason) -> Self {
         match reason {
             CancelReason::Shutdown => Self::Shutdown,
-            CancelReason::Requested | CancelReason::Upstream(_) => Self::Requested,
+            _ => Self::Requested,
         }
     }
 }
@@ -66,34 +69,85 @@ impl From<Cause> for CancelReason {
     }
 }
 
-/// The jobs that wait for one: mostly none or one.
-#[expect(clippy::box_collection, reason = "two words where a Vec would make it four")]
+/// What a job waits for before it is ready.
 #[derive(Debug, Default)]
-pub(crate) enum Downstream {
+pub(crate) enum Needs {
     #[default]
-    None,
-    One(Key),
-    Many(Box<Vec<Key>>),
+    Nothing,
+    /// One job, as an argument or by a condition.
+    One(Edge),
+    Many(Box<Wants>),
 }
 
-impl Downstream {
-    pub(crate) fn push(&mut self, key: Key) {
-        *self = match std::mem::take(self) {
-            Self::None => Self::One(key),
-            Self::One(first) => Self::Many(Box::new(vec![first, key])),
-            Self::Many(mut keys) => {
-                keys.push(key);
-                Self::Many(keys)
-            }
-        };
+/// What a job waits for, if it is more than one job.
+#[derive(Debug, Default)]
+pub(crate) struct Wants {
+    /// All of these jobs.
+    pub(crate) edges: Vec<Edge>,
+    /// And its nested condition.
+    pub(crate) tree: Option<Tree>,
+    /// When its condition is to be looked at again.
+    pub(crate) timer: Option<(TimerId, Nanos)>,
+    /// Counted among the jobs that time alone may make ready.
+    pub(crate) live: bool,
+}
+
+impl Needs {
+    pub(crate) fn new(edges: Vec<Edge>, tree: Option<Tree>) -> Self {
+        match (&edges[..], tree) {
+            ([], None) => Self::Nothing,
+            ([edge], None) => Self::One(*edge),
+            (_, tree) => Self::Many(Box::new(Wants { edges, tree, ..Wants::default() })),
+        }
     }
 
-    pub(crate) fn as_slice(&self) -> &[Key] {
+    /// The jobs that must all have ended as wanted.
+    pub(crate) fn edges(&self) -> &[Edge] {
         match self {
-            Self::None => &[],
-            Self::One(key) => std::slice::from_ref(key),
-            Self::Many(keys) => keys,
+            Self::Nothing => &[],
+            Self::One(edge) => std::slice::from_ref(edge),
+            Self::Many(wants) => &wants.edges,
         }
+    }
+
+    pub(crate) fn tree(&self) -> Option<&Tree> {
+        match self {
+            Self::Many(wants) => wants.tree.as_ref(),
+            _ => None,
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn wants(&self) -> Option<&Wants> {
+        match self {
+            Self::Many(wants) => Some(wants),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn tree_mut(&mut self) -> Option<&mut Tree> {
+        match self {
+            Self::Many(wants) => wants.tree.as_mut(),
+            _ => None,
+        }
+    }
+
+    /// The job at that place of all that are waited for; `None` in it if it has ended as far as
+    /// the nested condition knows.
+    pub(crate) fn job(&self, place: usize) -> Option<Option<Key>> {
+        if let Some(edge) = self.edges().get(place) {
+            return Some(Some(edge.key()));
+        }
+        let place = place - self.edges().len();
+        let tree = self.tree().filter(|tree| place < tree.job_count())?;
+        Some(tree.open_job(place))
+    }
+
+    /// All jobs that are waited for, but those that have ended as far as the nested condition
+    /// knows.
+    pub(crate) fn jobs(&self) -> impl Iterator<Item = Key> + '_ {
+        let nested = self.tree().into_iter().flat_map(Tree::open_jobs);
+        self.edges().iter().map(|edge| edge.key()).chain(nested)
     }
 }
 
@@ -103,8 +157,8 @@ impl<P> Node<P> {
             payload: None,
             kind: KindId::Local,
             state: State::Expected,
-            upstream: Box::default(),
-            downstream: Downstream::None,
+            needs: Needs::Nothing,
+            downstream: Edges::None,
         }
     }
 

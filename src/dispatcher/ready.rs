@@ -137,7 +137,6 @@ impl Ready {
     }
 
     /// The permits that are out: per kind, and in all.
-    #[cfg(test)]
     pub(crate) fn permits(&self) -> ([usize; KindId::COUNT], usize) {
         (self.permits, self.total)
     }

@@ -17,15 +17,17 @@ use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
 use crossbeam::queue::SegQueue;
-use crossbeam::sync::{Parker, Unparker};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use super::alarm::Alarm;
+use super::asker::{Asker, not_asked};
 use super::baton::Baton;
 use super::core::Core;
-use super::message::{Effect, Event, Key, Nanos, Refusal, Submission, Upstream, Verdict};
+use super::message::{Effect, Event, Key, Nanos, Need, Refusal, Submission, Verdict};
 use super::sleepers::Sleepers;
 use crate::backend::{Backend, Reports, Run, enter_service};
-use crate::clock;
+use crate::clock::{self, Clock, Moment};
+use crate::condition::Question;
 use crate::error::{CancelReason, JobError};
 use crate::job::{AnyJob, EngineId, KindId, Status, Waiter, drop_quietly};
 
@@ -47,8 +49,13 @@ pub(crate) struct Dispatcher {
     /// Submissions that need no answer, brought while the core was busy.
     submitted: SegQueue<(Submission<Payload>, Nanos)>,
     pub(super) backends: Backends,
+    /// What the engine goes by.
+    pub(super) clock: Clock,
     /// Wakes the dispatcher thread.
-    unparker: Unparker,
+    alarm: Alarm,
+    asker: Asker,
+    /// Itself, for threads that must not keep it.
+    itself: Weak<Self>,
     stop: AtomicBool,
     /// As in the core, for those who do not hold its lock.
     pub(super) closed: AtomicBool,
@@ -74,6 +81,8 @@ pub(crate) struct Desk {
     pub(super) kicks: u8,
     /// Whether an event came in since sleepers were last looked at.
     changed: bool,
+    /// When the alarm is set to ring.
+    alarm_at: Option<Nanos>,
 }
 
 /// What is put off until the core's lock is free.
@@ -85,6 +94,7 @@ struct After {
     forgotten: Vec<Payload>,
     /// Finished jobs without handles.
     unheld: Vec<Payload>,
+    questions: Vec<(Key, Question)>,
 }
 
 impl Desk {
@@ -101,9 +111,10 @@ impl Dispatcher {
     pub(crate) fn start(
         engine: EngineId,
         core: Core<Payload>,
+        clock: Clock,
         backends: impl FnOnce(Weak<dyn Reports>) -> Backends,
     ) -> std::io::Result<Arc<Self>> {
-        let parker = Parker::new();
+        let alarm = Alarm::new()?;
         let dispatcher = Arc::new_cyclic(|itself: &Weak<Self>| Self {
             engine,
             desk: Baton::new(Desk {
@@ -115,11 +126,15 @@ impl Dispatcher {
                 after: None,
                 kicks: 0,
                 changed: false,
+                alarm_at: None,
             }),
             ended: SegQueue::new(),
             submitted: SegQueue::new(),
             backends: backends(itself.clone()),
-            unparker: parker.unparker().clone(),
+            clock,
+            alarm,
+            asker: Asker::default(),
+            itself: itself.clone(),
             stop: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             ending: AtomicBool::new(false),
@@ -127,25 +142,46 @@ impl Dispatcher {
             ended_signal: Condvar::new(),
             thread: Mutex::new(None),
         });
-        let runner = Arc::downgrade(&dispatcher);
+        let runner = Arc::clone(&dispatcher);
         let thread =
             std::thread::Builder::new().name("executor-dispatcher".into()).spawn(move || {
                 enter_service(engine);
-                loop {
-                    parker.park();
-                    let Some(dispatcher) = runner.upgrade() else { return };
-                    while dispatcher.desk.more() {
-                        dispatcher.settle(dispatcher.desk.take());
-                    }
-                    if dispatcher.stop.load(Ordering::SeqCst) {
-                        return;
-                    }
-                }
+                runner.run();
             })?;
         *dispatcher.thread.lock() = Some(thread);
         let link: Weak<Self> = Arc::downgrade(&dispatcher);
         engine.register(link);
+        if let Clock::Manual(hands) = &dispatcher.clock {
+            let timed: Weak<Self> = Arc::downgrade(&dispatcher);
+            hands.register(timed);
+        }
         Ok(dispatcher)
+    }
+
+    /// What the dispatcher thread does: it lets timers ring, and carries news that others have
+    /// left, until it is told to [stop](Self::stop).
+    fn run(&self) {
+        while !self.stop.load(Ordering::SeqCst) {
+            let woken = self.alarm.sleep();
+            if woken.clock_set && self.clock.runs() {
+                self.tell(Event::ClockSet { offset: self.clock.moment().offset });
+            }
+            let mut desk = self.desk.take();
+            self.take_in_all(&mut desk);
+            let now = clock::now();
+            // What has rung is not set any more.
+            desk.alarm_at = desk.alarm_at.filter(|&at| at > now);
+            self.handle(&mut desk, Event::Tick, now);
+            self.settle(desk);
+            while self.desk.more() {
+                self.settle(self.desk.take());
+            }
+        }
+    }
+
+    /// This moment, by the clock that the engine goes by.
+    pub(crate) fn moment(&self) -> Moment {
+        self.clock.moment()
     }
 
     /// The engine's number.
@@ -164,7 +200,7 @@ impl Dispatcher {
     ) -> Result<(), Refusal> {
         // A job that depends on none can be refused for one reason only, which is known without
         // the core: so it need not wait for the core either.
-        if submission.upstream.is_empty() {
+        if submission.needs.is_empty() && submission.nested.is_none() {
             if self.closed.load(Ordering::SeqCst) {
                 return Err(Refusal::Closed);
             }
@@ -232,12 +268,12 @@ impl Dispatcher {
     }
 
     /// Handles one event and carries out its effects, as far as the lock allows.
-    pub(super) fn handle(&self, desk: &mut Desk, event: Event<Payload>, now: Nanos) {
+    pub(super) fn handle(&self, desk: &mut Desk, event: Event<Payload>, at: Nanos) {
         desk.changed = true;
         let mut effects = std::mem::take(&mut desk.effects);
-        desk.core.handle(event, now, &mut effects);
+        desk.core.handle(event, self.clock.time(at), &mut effects);
         for effect in effects.drain(..) {
-            self.carry_out(desk, effect);
+            self.carry_out(desk, effect, at);
         }
         while let Some(job) = desk.core.forget_oldest() {
             desk.after().forgotten.push(job);
@@ -245,7 +281,7 @@ impl Dispatcher {
         desk.effects = effects;
     }
 
-    fn carry_out(&self, desk: &mut Desk, effect: Effect<Payload>) {
+    fn carry_out(&self, desk: &mut Desk, effect: Effect<Payload>, at: Nanos) {
         match effect {
             Effect::Refuse(job, why) => {
                 desk.refused = Some(why);
@@ -258,18 +294,24 @@ impl Dispatcher {
             }
             Effect::Inline(job) => desk.inline = Some(job),
             Effect::Abort(job, kind) => desk.after().aborts.push((job, kind)),
-            Effect::Publish { key, verdict, at } => {
+            Effect::Ask { key, question } => desk.after().questions.push((key, question)),
+            Effect::Publish { key, verdict } => {
                 let Some(job) = desk.core.get(key) else { return };
-                let status = match verdict {
-                    Verdict::Done => Status::Done,
-                    Verdict::Failed => Status::Failed,
+                let (status, error) = match verdict {
+                    Verdict::Done => (Status::Done, None),
+                    Verdict::Failed => (Status::Failed, None),
                     Verdict::Cancelled(reason) => {
-                        if let Some(value) = job.swap_error(JobError::cancelled(reason)) {
-                            desk.after.get_or_insert_default().garbage.push(value);
-                        }
-                        Status::Cancelled
+                        (Status::Cancelled, Some(JobError::cancelled(reason)))
+                    }
+                    Verdict::ConditionPanicked(panic) => {
+                        (Status::Failed, Some(JobError::condition_panicked(panic)))
                     }
                 };
+                if let Some(error) = error
+                    && let Some(value) = job.swap_error(error)
+                {
+                    desk.after.get_or_insert_default().garbage.push(value);
+                }
                 let waiters = job.head().finish(status, at);
                 if job.head().is_unheld() {
                     let job = Arc::clone(job);
@@ -333,6 +375,7 @@ impl Dispatcher {
             if std::mem::take(&mut desk.changed) {
                 self.wake_sleepers(&mut desk);
             }
+            self.set_alarm(&mut desk);
             let kicks = std::mem::take(&mut desk.kicks);
             let after = desk.after.take();
             drop(desk);
@@ -342,7 +385,7 @@ impl Dispatcher {
             }
             if full {
                 // Others' news, not ours to carry for long.
-                return self.unparker.unpark();
+                return self.alarm.call();
             }
             if !self.desk.more() {
                 return;
@@ -351,6 +394,20 @@ impl Dispatcher {
                 Some(again) => desk = again,
                 None => return,
             }
+        }
+    }
+
+    /// Sets the alarm to the next deadline: at once if that is earlier than before; if it is later,
+    /// not before nothing else is going on, for it can change with each job that ends.
+    fn set_alarm(&self, desk: &mut Desk) {
+        let next = desk.core.next_deadline();
+        if next == desk.alarm_at || !self.clock.runs() {
+            return;
+        }
+        let earlier = next.is_some_and(|next| desk.alarm_at.is_none_or(|at| next < at));
+        if earlier || desk.core.is_quiet() {
+            desk.alarm_at = next;
+            self.alarm.set(next);
         }
     }
 
@@ -373,6 +430,12 @@ impl Dispatcher {
             let run = job.head().run();
             self.backends[kind as usize].abort(&Run { job, run });
         }
+        for (key, question) in after.questions {
+            if let Err(error) = self.asker.ask(self.engine, &self.itself, key, question) {
+                let number = 0;
+                self.tell(Event::Answer { key, number, answer: Err(not_asked(&error)) });
+            }
+        }
         for value in after.garbage {
             drop_quietly(value);
         }
@@ -390,8 +453,9 @@ impl Dispatcher {
         for backend in &self.backends {
             backend.shutdown();
         }
+        self.asker.stop();
         self.stop.store(true, Ordering::SeqCst);
-        self.unparker.unpark();
+        self.alarm.call();
         if let Some(thread) = self.thread.lock().take()
             && thread.thread().id() != std::thread::current().id()
             && thread.join().is_err()
@@ -436,17 +500,23 @@ impl Drop for Dispatcher {
     }
 }
 
-/// Looks once more at those upstreams that the core does not know. One that had not ended when
-/// the job was admitted may have ended, and left the table, since; then only it can tell.
+/// Looks once more at those jobs that the submitted one needs and the core does not know. One that
+/// had not ended when the job was admitted may have ended, and left the table, since; then only
+/// it can tell.
 fn refresh(core: &Core<Payload>, submission: &mut Submission<Payload>) {
-    let Submission { upstream, payload, .. } = submission;
-    if upstream.iter().all(|up| up.ended.is_some() || core.get(up.key).is_some()) {
+    let Submission { needs, nested, payload, .. } = submission;
+    let known = |need: &Need| need.ended.is_some() || core.get(need.edge.key()).is_some();
+    let nested = nested.iter_mut().flat_map(|nested| &mut nested.jobs);
+    nested.filter(|need| !known(need)).for_each(Need::refresh);
+    if needs.iter().all(known) {
         return;
     }
-    let mut places = upstream.iter_mut();
+    needs.iter_mut().for_each(Need::refresh);
+    // Arguments come first.
+    let mut places = needs.iter_mut();
     payload.visit_upstream(&mut |job| {
         if let Some(place) = places.next() {
-            *place = Upstream::of(job.head());
+            *place = Need::argument(job.head());
         }
     });
 }

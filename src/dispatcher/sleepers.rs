@@ -10,6 +10,8 @@ use crate::job::KindId;
 pub(crate) struct Sleepers {
     /// Wait until nothing is left to do.
     pub(super) idle: Vec<Thread>,
+    /// Wait until nothing runs.
+    pub(super) quiet: Vec<Thread>,
     /// Wait for one job, on threads that are not the engine's.
     pub(super) outside: Vec<Thread>,
     /// Wait for one job inside another, on threads of the engine.
@@ -24,6 +26,7 @@ pub(crate) struct Sleepers {
 #[derive(Clone, Copy)]
 pub(super) enum Place {
     Idle,
+    Quiet,
     Outside,
     Inside(Here),
 }
@@ -32,6 +35,7 @@ impl Sleepers {
     fn list(&mut self, place: Place) -> &mut Vec<Thread> {
         match place {
             Place::Idle => &mut self.idle,
+            Place::Quiet => &mut self.quiet,
             Place::Outside => &mut self.outside,
             Place::Inside(_) => &mut self.inside,
         }

@@ -21,11 +21,11 @@ use std::time::Instant;
 
 use super::core::Core;
 use super::graph::Path;
-use super::message::{Event, Key};
+use super::message::{Event, Key, Nanos};
 use super::run::{Desk, Dispatcher, Payload};
 use super::sleepers::Place;
-use crate::backend::{Here, execute};
-use crate::clock;
+use crate::backend::{Here, execute, is_of};
+use crate::clock::{self, Timed};
 use crate::error::{CancelReason, Error, Kind, Result, StalledJob};
 use crate::id::JobId;
 use crate::job::{AnyJob, KindId, Link, Waiter};
@@ -35,6 +35,9 @@ impl Dispatcher {
     /// woken through the job.)
     pub(super) fn wake_sleepers(&self, desk: &mut Desk) {
         let Desk { core, sleepers, .. } = desk;
+        if !sleepers.quiet.is_empty() && core.is_quiet() {
+            sleepers.quiet.iter().for_each(Thread::unpark);
+        }
         let all = [&sleepers.idle, &sleepers.outside, &sleepers.inside];
         if all.iter().all(|list| list.is_empty()) {
             return;
@@ -79,8 +82,35 @@ impl Dispatcher {
     /// # Errors
     /// Stalled; called inside a job.
     pub(crate) fn wait_all(&self, deadline: Option<Instant>) -> Result<bool> {
-        // Also in a part of a parallel loop, whose job is unknown.
-        if Here::of(self.engine).is_some() {
+        self.wait_for(
+            Place::Idle,
+            |desk| {
+                if desk.core.is_idle() {
+                    Some(Ok(true))
+                } else if desk.core.is_stalled_for_good() {
+                    Some(Err(stalled_error(desk)))
+                } else if is_over(deadline) {
+                    Some(Ok(false))
+                } else {
+                    None
+                }
+            },
+            deadline,
+        )
+    }
+
+    /// Sleeps in that place until the question has an answer.
+    ///
+    /// # Errors
+    /// The answer; called inside a job.
+    fn wait_for<A>(
+        &self,
+        place: Place,
+        answer: impl Fn(&Desk) -> Option<Result<A>>,
+        deadline: Option<Instant>,
+    ) -> Result<A> {
+        // Also in a part of a parallel loop, whose job is unknown, and in a custom condition.
+        if is_of(self.engine) {
             return Err(Kind::WaitInsideJob.into());
         }
         let me = std::thread::current();
@@ -88,24 +118,15 @@ impl Dispatcher {
         loop {
             let mut desk = self.desk.take();
             self.take_in_all(&mut desk);
-            let answer = if desk.core.is_idle() {
-                Some(Ok(true))
-            } else if desk.core.is_stalled_for_good() {
-                Some(Err(stalled_error(&desk)))
-            } else if is_over(deadline) {
-                Some(Ok(false))
-            } else {
-                None
-            };
-            if let Some(answer) = answer {
+            if let Some(answer) = answer(&desk) {
                 if entered {
-                    desk.sleepers.leave(Place::Idle, &me);
+                    desk.sleepers.leave(place, &me);
                 }
                 self.settle(desk);
                 return answer;
             }
             if !entered {
-                desk.sleepers.enter(Place::Idle, me.clone());
+                desk.sleepers.enter(place, me.clone());
                 entered = true;
             }
             self.settle(desk);
@@ -303,6 +324,24 @@ impl Dispatcher {
 /// What the core offers a job to: its key, the job, and whether it is in the ready queue.
 type TryTake<'a> = dyn FnMut(Key, &Payload, bool) -> bool + 'a;
 
+impl Timed for Dispatcher {
+    fn next_deadline(&self) -> Option<Nanos> {
+        self.ask(|core| core.next_deadline())
+    }
+
+    fn tick(&self) {
+        self.tell(Event::Tick);
+    }
+
+    fn clock_set(&self, offset: i64) {
+        self.tell(Event::ClockSet { offset });
+    }
+
+    fn settle_down(&self) -> Result<()> {
+        self.wait_for(Place::Quiet, |desk| desk.core.is_quiet().then_some(Ok(())), None)
+    }
+}
+
 impl Link for Dispatcher {
     fn wait_job(&self, job: &Arc<dyn AnyJob>, deadline: Option<Instant>) -> Result<bool> {
         match Here::of(self.engine) {
@@ -313,6 +352,10 @@ impl Link for Dispatcher {
 
     fn cancel_job(&self, job: &Arc<dyn AnyJob>, reason: CancelReason) {
         self.tell(Event::Cancel { key: job.head().key(), reason });
+    }
+
+    fn explain_job(&self, job: &Arc<dyn AnyJob>) -> String {
+        self.explain(job)
     }
 }
 
@@ -337,19 +380,18 @@ fn sleep(deadline: Option<Instant>) {
 }
 
 fn stalled_error(desk: &Desk) -> Error {
-    let jobs = desk
-        .core
-        .stalled()
-        .into_iter()
-        .map(|stalled| StalledJob {
-            id: JobId::from_count(stalled.key),
-            name: desk
-                .core
-                .get(stalled.key)
-                .and_then(|job| job.head().meta())
-                .and_then(|meta| meta.name.clone()),
-            waits_for: stalled.waits_for.into_iter().map(JobId::from_count).collect(),
-        })
-        .collect();
-    Kind::Stalled(jobs).into()
+    let core = &desk.core;
+    let id = |key: Key| JobId::from_count(key);
+    let stalled = core.stalled().into_iter().map(|stalled| StalledJob {
+        id: id(stalled.key),
+        name: core.get(stalled.key).and_then(|job| job.head().name().map(Into::into)),
+        unsubmitted: stalled
+            .waits_for
+            .iter()
+            .filter(|&&up| core.is_expected(up))
+            .map(|&up| id(up))
+            .collect(),
+        waits_for: stalled.waits_for.into_iter().map(id).collect(),
+    });
+    Kind::Stalled(stalled.collect()).into()
 }

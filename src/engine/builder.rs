@@ -2,12 +2,15 @@
 
 use std::num::NonZero;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::front::Engine;
 use crate::backend::{
     BlockingBackend, LocalBackend, ProcessBackend, ProcessSettings, ThreadBackend, ThreadSettings,
 };
+use crate::clock::{Clock, ManualClock};
+use crate::condition::Zone;
 use crate::dispatcher::{Backends, Core, Dispatcher, Limits};
 use crate::error::{Error, Kind, Result};
 use crate::forkserver;
@@ -45,6 +48,8 @@ pub struct EngineBuilder {
     kill_grace: Duration,
     keep_finished: usize,
     worker_exe: Option<PathBuf>,
+    clock: Clock,
+    time_zone: Option<String>,
 }
 
 impl Default for EngineBuilder {
@@ -61,6 +66,8 @@ impl Default for EngineBuilder {
             kill_grace: Duration::from_secs(5),
             keep_finished: 100_000,
             worker_exe: None,
+            clock: Clock::System,
+            time_zone: None,
         }
     }
 }
@@ -239,6 +246,41 @@ impl EngineBuilder {
         self
     }
 
+    /// The clock that the engine goes by: one that is moved by hand, for tests. Default: the
+    /// system's.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # use executor_engine::{ManualClock, condition::*};
+    /// # use std::time::{Duration, SystemTime};
+    /// let clock = ManualClock::new(SystemTime::UNIX_EPOCH);
+    /// let engine = Engine::builder().clock(&clock).build()?;
+    /// let job = engine.submit(ThreadJob::new(|| 1, ()).condition(after_delay("1d")))?;
+    /// clock.advance(Duration::from_secs(24 * 3600));
+    /// assert_eq!(job.result()?, 1);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn clock(mut self, clock: &ManualClock) -> Self {
+        self.clock = Clock::Manual(Arc::clone(clock.hands()));
+        self
+    }
+
+    /// The time zone, by its IANA name, of the clocks and weekdays in conditions that name none.
+    /// Default: the system's zone when the job is submitted.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// let engine = Engine::builder().time_zone("Europe/Berlin").build()?;
+    /// assert!(Engine::builder().time_zone("Berlin").build().unwrap_err().is_invalid_setting());
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn time_zone(mut self, name: impl Into<String>) -> Self {
+        self.time_zone = Some(name.into());
+        self
+    }
+
     /// The program that serves worker processes. Default: this program itself, by
     /// `/proc/self/exe`, so that even a program whose file was replaced gets workers of its own
     /// build.
@@ -284,8 +326,10 @@ impl EngineBuilder {
         }
         install_hook();
         let engine = EngineId::next();
-        let core = Core::new(self.limits(), self.keep_finished);
-        let dispatcher = Dispatcher::start(engine, core, |reports| -> Backends {
+        let zone = self.time_zone.as_deref().map(Zone::named).transpose();
+        let zone = zone.map_err(|error| Kind::InvalidSetting(error.to_string()))?;
+        let core = Core::new(self.limits(), self.keep_finished, self.clock.moment());
+        let dispatcher = Dispatcher::start(engine, core, self.clock, |reports| -> Backends {
             let threads = ThreadSettings {
                 threads: self.max_thread_jobs,
                 stack_size: self.thread_stack_bytes,
@@ -309,8 +353,8 @@ impl EngineBuilder {
                 Box::new(ProcessBackend::new(processes, reports)),
             ]
         })
-        .map_err(|error| Error::io("the dispatcher's thread could not be started", error))?;
-        Ok(Engine::new_with(dispatcher))
+        .map_err(|error| Error::io("the dispatcher could not be started", error))?;
+        Ok(Engine::new_with(dispatcher, zone))
     }
 
     fn limits(&self) -> Limits {

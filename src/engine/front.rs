@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::clock;
-use crate::dispatcher::{Dispatcher, Payload, Refusal, Submission, Upstream};
+use crate::condition::{Condition, Plan, Zone};
+use crate::dispatcher::{Dispatcher, Need, Nested, Payload, Refusal, Submission};
 use crate::error::{Error, Kind, Result};
 use crate::id::JobId;
 use crate::job::{Job, JobHandle, KindId};
@@ -30,9 +31,14 @@ pub struct Engine {
     owner: Arc<Owner>,
 }
 
+/// How many moments are looked at to see whether the parts of a condition can ever hold together.
+const MOST_LOOKS: usize = 4000;
+
 /// What all clones of an [`Engine`] share; its drop is the engine's end.
 struct Owner {
     dispatcher: Arc<Dispatcher>,
+    /// Of the clocks and weekdays in conditions that name none; the system's, if `None`.
+    zone: Option<Zone>,
 }
 
 impl Owner {
@@ -95,8 +101,8 @@ pub struct Stats {
 }
 
 impl Engine {
-    pub(super) fn new_with(dispatcher: Arc<Dispatcher>) -> Self {
-        Self { owner: Arc::new(Owner { dispatcher }) }
+    pub(super) fn new_with(dispatcher: Arc<Dispatcher>, zone: Option<Zone>) -> Self {
+        Self { owner: Arc::new(Owner { dispatcher, zone }) }
     }
 
     pub(super) fn dispatcher(&self) -> &Dispatcher {
@@ -104,11 +110,11 @@ impl Engine {
     }
 
     /// Submits a job. It starts as soon as the jobs that it depends on are done, which may be
-    /// submitted later, and its kind has room.
+    /// submitted later, its condition holds, and its kind has room.
     ///
     /// # Errors
     /// The engine was shut down; a job that it depends on belongs to another engine; it would
-    /// wait for itself; its task is not in the registry, or twice.
+    /// wait for itself; its condition makes no sense; its task is not in the registry, or twice.
     ///
     /// ```
     /// # use executor_engine::prelude::*;
@@ -117,9 +123,10 @@ impl Engine {
     /// assert_eq!(handle.result()?, 42);
     /// # Ok::<(), executor_engine::Error>(())
     /// ```
-    pub fn submit<K, T: 'static>(&self, job: Job<K, T>) -> Result<JobHandle<T>> {
+    pub fn submit<K, T: 'static>(&self, mut job: Job<K, T>) -> Result<JobHandle<T>> {
         let now = clock::now();
-        let submission = self.admit(&job.job.clone().into_any_job(), now)?;
+        let condition = job.take_condition();
+        let submission = self.admit(&job.job.clone().into_any_job(), condition, now)?;
         if let Some(meta) = job.meta {
             job.job.head().set_meta(meta);
         }
@@ -156,8 +163,9 @@ impl Engine {
         let jobs = jobs.into_iter();
         let mut handles = Vec::with_capacity(jobs.size_hint().0);
         let mut submissions = Vec::with_capacity(jobs.size_hint().0);
-        for job in jobs {
-            match self.admit(&job.job.clone().into_any_job(), now) {
+        for mut job in jobs {
+            let condition = job.take_condition();
+            match self.admit(&job.job.clone().into_any_job(), condition, now) {
                 Ok(submission) => submissions.push(submission),
                 Err(error) => {
                     take_back(&handles, 0);
@@ -180,43 +188,74 @@ impl Engine {
     }
 
     /// Checks a job and makes it this engine's.
-    fn admit(&self, job: &Payload, now: u64) -> Result<Submission<Payload>> {
+    fn admit(
+        &self,
+        job: &Payload,
+        condition: Option<Condition>,
+        now: u64,
+    ) -> Result<Submission<Payload>> {
         let head = job.head();
         let engine = self.dispatcher().engine();
         // A job that will be refused must not make those it needs this engine's.
         if self.dispatcher().is_closed() {
             return Err(Kind::ShutDown.into());
         }
+        let plan = condition.map(|condition| self.plan(&condition)).transpose()?;
         let mut foreign = None;
         job.visit_upstream(&mut |up| {
             if up.head().is_of_another(engine) {
-                foreign = foreign.or(Some(up.head().id));
+                foreign = foreign.or(Some(up.head().id()));
             }
         });
+        if let Some(named) = plan.iter().flat_map(Plan::named).find(|named| {
+            named.watched.as_ref().is_some_and(|job| job.is_of_another(engine.number()))
+        }) {
+            foreign = foreign.or(Some(named.id));
+        }
         if let Some(id) = foreign {
             return Err(Kind::OtherEngine(id).into());
         }
         if !head.tie(engine) {
-            return Err(Kind::OtherEngine(head.id).into());
+            return Err(Kind::OtherEngine(head.id()).into());
         }
         if head.kind() == KindId::Process
             && let Some(definition) = job.task()
         {
             task::find(definition.name())?;
         }
-        let mut upstream = Vec::new();
+        let mut needs = Vec::new();
         job.visit_upstream(&mut |up| {
             let head = up.head();
             if !head.tie(engine) {
-                foreign = foreign.or(Some(head.id));
+                foreign = foreign.or(Some(head.id()));
             }
-            upstream.push(Upstream::of(head));
+            needs.push(Need::argument(head));
         });
+        for named in plan.iter().flat_map(Plan::named) {
+            if named.watched.as_ref().is_some_and(|job| !job.tie(engine.number())) {
+                foreign = foreign.or(Some(named.id));
+            }
+        }
         if let Some(id) = foreign {
             return Err(Kind::OtherEngine(id).into());
         }
+        let mut nested = None;
+        if let Some(Plan { edges, tree, named }) = plan {
+            needs.extend(edges.into_iter().map(|(job, wanted)| Need::condition(job, Some(wanted))));
+            nested = tree.map(|tree| {
+                let possible = tree.can_ever_hold(self.dispatcher().moment(), MOST_LOOKS);
+                let jobs = named.into_iter().map(|job| Need::condition(job, None)).collect();
+                Box::new(Nested { tree, jobs, possible })
+            });
+        }
         head.submit(now);
-        Ok(Submission { key: head.key(), kind: head.kind(), upstream, payload: Arc::clone(job) })
+        let (key, kind, payload) = (head.key(), head.kind(), Arc::clone(job));
+        Ok(Submission { key, kind, needs, nested, payload })
+    }
+
+    /// What a condition means for this engine.
+    fn plan(&self, condition: &Condition) -> Result<Plan> {
+        condition.compile(&|| self.owner.zone.clone().unwrap_or_else(Zone::system))
     }
 
     /// Blocks until every job is finished, in whatever way.

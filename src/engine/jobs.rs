@@ -4,7 +4,9 @@ use super::front::Engine;
 use crate::dispatcher::Payload;
 use crate::error::{Kind, Result};
 use crate::id::JobId;
-use crate::job::{JobInfo, Status, drop_quietly};
+use crate::info::JobInfo;
+use crate::job::drop_quietly;
+use crate::status::Status;
 
 /// The jobs that an engine knows: all unfinished ones, and as many finished ones as
 /// [`keep_finished`](crate::EngineBuilder::keep_finished) says.

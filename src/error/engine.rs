@@ -34,6 +34,10 @@ pub(crate) enum Kind {
     OtherEngine(JobId),
     /// The job would wait for itself.
     Cycle(Vec<JobId>),
+    /// The condition of a job makes no sense.
+    InvalidCondition(String),
+    /// The condition names a job that this process did not make.
+    ForeignJob(JobId),
     /// The task is not in the registry.
     UnknownTask(String),
     /// Two tasks have one name.
@@ -71,6 +75,7 @@ pub struct StalledJob {
     pub(crate) id: JobId,
     pub(crate) name: Option<String>,
     pub(crate) waits_for: Vec<JobId>,
+    pub(crate) unsubmitted: Vec<JobId>,
 }
 
 impl StalledJob {
@@ -91,6 +96,13 @@ impl StalledJob {
     pub fn waits_for(&self) -> &[JobId] {
         &self.waits_for
     }
+
+    /// Those of them that were not submitted to the engine, or were removed from it and are known
+    /// by their id only.
+    #[must_use]
+    pub fn unsubmitted(&self) -> &[JobId] {
+        &self.unsubmitted
+    }
 }
 
 impl fmt::Display for StalledJob {
@@ -105,6 +117,9 @@ impl fmt::Display for StalledJob {
                 f.write_str(", ")?;
             }
             write!(f, "{id}")?;
+            if self.unsubmitted.contains(id) {
+                f.write_str(", which was not submitted")?;
+            }
         }
         Ok(())
     }
@@ -155,6 +170,12 @@ impl Error {
     #[must_use]
     pub fn is_cycle(&self) -> bool {
         matches!(*self.0, Kind::Cycle(_))
+    }
+
+    /// The job's condition makes no sense; the text says what would.
+    #[must_use]
+    pub fn is_invalid_condition(&self) -> bool {
+        matches!(*self.0, Kind::InvalidCondition(_) | Kind::ForeignJob(_))
     }
 
     /// The task is not in this program's registry.
@@ -259,6 +280,12 @@ impl fmt::Display for Error {
                     None => f.write_str("remove one of its dependencies"),
                 }
             }
+            Kind::InvalidCondition(text) => f.write_str(text),
+            Kind::ForeignJob(id) => write!(
+                f,
+                "the condition names job {id}, which another process made: a job can wait for jobs \
+                 of its own engine only"
+            ),
             Kind::UnknownTask(name) => write!(
                 f,
                 "task {name} is not in this program's registry: mark the function #[task], and \

@@ -71,7 +71,7 @@ pub(crate) struct PanicInfo {
 /// assert_eq!(error.cancel_reason(), Some(&CancelReason::Upstream(bad.id())));
 /// # Ok::<(), executor_engine::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum CancelReason {
     /// Someone called `cancel`.
@@ -80,6 +80,51 @@ pub enum CancelReason {
     Upstream(JobId),
     /// The engine was shut down.
     Shutdown,
+    /// Its condition can no longer come true.
+    Unsatisfiable(Unsatisfiable),
+}
+
+/// Why a condition can no longer come true.
+///
+/// ```
+/// use executor_engine::prelude::*;
+/// use executor_engine::CancelReason;
+/// use executor_engine::condition::*;
+///
+/// let engine = Engine::new()?;
+/// let bad = engine.submit(ThreadJob::try_new(|| Err::<u8, _>("no"), ()))?;
+/// let next = ThreadJob::new(|| 1, ()).condition(after_another(&bad).done());
+/// let error = engine.submit(next)?.result().unwrap_err();
+/// let Some(CancelReason::Unsatisfiable(why)) = error.cancel_reason() else { panic!() };
+/// assert_eq!(why.jobs(), [bad.id()]);
+/// assert!(why.to_string().contains("failed"));
+/// # Ok::<(), executor_engine::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unsatisfiable(Box<Why>);
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Why {
+    jobs: Vec<JobId>,
+    text: String,
+}
+
+impl Unsatisfiable {
+    pub(crate) fn new(jobs: Vec<JobId>, text: String) -> Self {
+        Self(Box::new(Why { jobs, text }))
+    }
+
+    /// The jobs that ended otherwise than the condition wants; none if time is to blame.
+    #[must_use]
+    pub fn jobs(&self) -> &[JobId] {
+        &self.0.jobs
+    }
+}
+
+impl fmt::Display for Unsatisfiable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.text)
+    }
 }
 
 impl fmt::Display for CancelReason {
@@ -90,6 +135,7 @@ impl fmt::Display for CancelReason {
                 write!(f, "job {id}, whose result it needs, failed or was cancelled")
             }
             Self::Shutdown => f.write_str("the engine was shut down"),
+            Self::Unsatisfiable(why) => write!(f, "its condition can no longer come true: {why}"),
         }
     }
 }
@@ -122,6 +168,11 @@ impl JobError {
 
     pub(crate) fn panic(info: PanicInfo) -> Self {
         Self(Arc::new(Kind::Panic(info)))
+    }
+
+    pub(crate) fn condition_panicked(mut info: PanicInfo) -> Self {
+        info.message = format!("in the job's condition: {}", info.message);
+        Self::panic(info)
     }
 
     pub(crate) fn cancelled(reason: CancelReason) -> Self {

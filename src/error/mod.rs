@@ -4,7 +4,7 @@ mod engine;
 mod job;
 
 pub use engine::{Error, Result, StalledJob};
-pub use job::{CancelReason, JobError};
+pub use job::{CancelReason, JobError, Unsatisfiable};
 
 pub(crate) use engine::Kind;
 pub(crate) use job::{BoxError, PanicInfo, WorkerDeath};

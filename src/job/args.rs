@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::cell::{AnyJob, TypedJob};
 use super::handle::JobHandle;
 use super::panics::drop_quietly;
+use crate::condition::{NamesJob, Target};
 use crate::error::JobError;
 
 /// The result of a job that need not be submitted yet, as an argument of another one.
@@ -49,9 +50,15 @@ impl<T> JobHandle<T> {
     }
 }
 
+impl<T: 'static> NamesJob for Output<T> {
+    fn target(&self) -> Target {
+        Target::of(&self.job)
+    }
+}
+
 impl<T> std::fmt::Debug for Output<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Output").field(&self.job.head().id).finish()
+        f.debug_tuple("Output").field(&self.job.head().id()).finish()
     }
 }
 
@@ -121,7 +128,7 @@ impl<T> std::fmt::Debug for Arg<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.0 {
             Source::Value(_) => f.write_str("Arg::Value"),
-            Source::Job { upstream, .. } => write!(f, "Arg::Job({})", upstream.job().head().id),
+            Source::Job { upstream, .. } => write!(f, "Arg::Job({})", upstream.job().head().id()),
             Source::Many(_) => f.write_str("Arg::Many"),
         }
     }
@@ -229,7 +236,7 @@ pub struct Upstreams(pub(crate) Arc<dyn AnyJob>);
 
 impl std::fmt::Debug for Upstreams {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Upstreams").field(&self.0.head().id).finish()
+        f.debug_tuple("Upstreams").field(&self.0.head().id()).finish()
     }
 }
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::args::{ArgPack, IntoArgs, Output};
 use super::cell::{AnyJob, Body, JobCell, KindId, Meta, TypedJob};
-use super::status::Status;
+use crate::condition::{Condition, NamesJob, Target};
 use crate::error::JobError;
 use crate::id::JobId;
+use crate::status::Status;
 use crate::task::Callable;
 
 /// A job that is not submitted yet: what to call, with which arguments, and options.
@@ -56,6 +57,27 @@ impl<K, T> Job<K, T> {
         self
     }
 
+    /// When the job may run, beside having all its arguments. Given twice, both must hold.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// use executor_engine::condition::*;
+    /// # let engine = Engine::new()?;
+    /// let a = engine.submit(ThreadJob::new(|| println!("a"), ()))?;
+    /// let soon = ThreadJob::new(|| println!("b"), ())
+    ///     .condition(after_another(&a).done() & after_delay("10ms"));
+    /// engine.submit(soon)?.wait()?;
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn condition(mut self, condition: Condition) -> Self {
+        let meta = self.meta_mut();
+        meta.condition = Some(match meta.condition.take() {
+            Some(first) => first & condition,
+            None => condition,
+        });
+        self
+    }
+
     /// The job's id, which it keeps.
     ///
     /// ```
@@ -68,7 +90,7 @@ impl<K, T> Job<K, T> {
     /// ```
     #[must_use]
     pub fn id(&self) -> JobId {
-        self.job.head().id
+        self.job.head().id()
     }
 
     /// [`Status::Created`]: everything else comes with submission.
@@ -99,8 +121,19 @@ impl<K, T> Job<K, T> {
         Output { job: Arc::clone(&self.job) }
     }
 
+    /// The condition, which the dispatcher is to have.
+    pub(crate) fn take_condition(&mut self) -> Option<Condition> {
+        self.meta.as_mut()?.condition.take()
+    }
+
     pub(crate) fn meta_mut(&mut self) -> &mut Meta {
         self.meta.get_or_insert_default()
+    }
+}
+
+impl<K, T: 'static> NamesJob for Job<K, T> {
+    fn target(&self) -> Target {
+        Target::of(&self.job)
     }
 }
 

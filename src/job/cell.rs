@@ -20,9 +20,10 @@ use super::engine_id::EngineId;
 use super::gate::Gate;
 
 use super::panics;
-use super::status::Status;
+use crate::condition::{Condition, Target, Watched};
 use crate::error::{CancelReason, JobError};
 use crate::id::JobId;
+use crate::status::Status;
 use crate::task::TaskDef;
 
 /// Which backend runs a job.
@@ -56,11 +57,20 @@ pub(crate) struct Meta {
     pub(crate) name: Option<String>,
     /// A process of its own for this job.
     pub(crate) fresh_process: bool,
+    /// When it may run; the dispatcher's, once it is submitted.
+    pub(crate) condition: Option<Condition>,
+}
+
+impl Meta {
+    /// Whether it says nothing that would matter to a submitted job.
+    fn is_empty(&self) -> bool {
+        self.name.is_none() && !self.fresh_process && self.condition.is_none()
+    }
 }
 
 /// What every job has, whatever its types.
 pub(crate) struct Head {
-    pub(crate) id: JobId,
+    key: u64,
     gate: Gate<Waiter>,
     kind: AtomicU8,
     /// `2 * run + claimed`: which run of the job this is, and whether somebody runs it.
@@ -101,7 +111,7 @@ impl Waiter {
 impl Head {
     fn new(kind: KindId) -> Self {
         Self {
-            id: JobId::next(),
+            key: JobId::next_count(),
             gate: Gate::new(),
             kind: AtomicU8::new(kind as u8),
             run: AtomicU32::new(0),
@@ -117,7 +127,11 @@ impl Head {
 
     /// The job's key in its engine's tables: its place in the count of this process.
     pub(crate) fn key(&self) -> u64 {
-        self.id.count_here().expect("jobs are made in this process")
+        self.key
+    }
+
+    pub(crate) fn id(&self) -> JobId {
+        JobId::from_count(self.key)
     }
 
     pub(crate) fn status(&self) -> Status {
@@ -234,12 +248,18 @@ impl Head {
     }
 
     pub(crate) fn set_meta(&self, meta: Box<Meta>) {
-        // Set once, by the only owner of the job, when it is submitted.
-        let _ = self.meta.set(meta);
+        if !meta.is_empty() {
+            // Set once, by the only owner of the job, when it is submitted.
+            let _ = self.meta.set(meta);
+        }
     }
 
     pub(crate) fn meta(&self) -> Option<&Meta> {
         self.meta.get().map(|meta| &**meta)
+    }
+
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.meta()?.name.as_deref()
     }
 }
 
@@ -276,7 +296,7 @@ pub(crate) enum Slot<T> {
 }
 
 /// A job, whatever its types: what the engine and its backends hold.
-pub(crate) trait AnyJob: Send + Sync {
+pub(crate) trait AnyJob: Watched {
     fn head(&self) -> &Head;
 
     fn visit_upstream(&self, visit: &mut dyn FnMut(Arc<dyn AnyJob>));
@@ -389,6 +409,24 @@ where
     }
 }
 
+impl<T, B> Watched for JobCell<T, B>
+where
+    T: Send + 'static,
+    B: Body<T> + 'static,
+{
+    fn status(&self) -> Status {
+        self.head.status()
+    }
+
+    fn tie(&self, engine: u64) -> bool {
+        EngineId::from_number(engine).is_some_and(|engine| self.head.tie(engine))
+    }
+
+    fn is_of_another(&self, engine: u64) -> bool {
+        EngineId::from_number(engine).is_some_and(|engine| self.head.is_of_another(engine))
+    }
+}
+
 impl<T, B> AnyJob for JobCell<T, B>
 where
     T: Send + 'static,
@@ -477,5 +515,12 @@ where
 
     fn into_any_job(self: Arc<Self>) -> Arc<dyn AnyJob> {
         self
+    }
+}
+
+impl Target {
+    /// That job.
+    pub(super) fn of<T: 'static>(job: &Arc<dyn TypedJob<T>>) -> Self {
+        Self { id: job.head().id(), watched: Some(Arc::clone(job) as Arc<dyn Watched>) }
     }
 }

@@ -18,7 +18,7 @@ impl EngineId {
     }
 
     /// The number, never 0.
-    pub(super) fn number(self) -> u64 {
+    pub(crate) fn number(self) -> u64 {
         self.0.get()
     }
 

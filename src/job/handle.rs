@@ -5,13 +5,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use super::cell::{AnyJob, TypedJob, Waiter};
-use super::status::Status;
-use crate::clock;
+use crate::condition::{NamesJob, Target};
 use crate::error::{CancelReason, JobError, Kind, Result};
 use crate::id::JobId;
+use crate::info::JobInfo;
+use crate::status::Status;
 
 /// A submitted job: its status, its result when there is one, and the means to wait for it.
 ///
@@ -75,7 +76,7 @@ impl<T> JobHandle<T> {
     /// ```
     #[must_use]
     pub fn id(&self) -> JobId {
-        self.job.head().id
+        self.job.head().id()
     }
 
     /// The job's name, if it was given one.
@@ -88,7 +89,7 @@ impl<T> JobHandle<T> {
     /// ```
     #[must_use]
     pub fn name(&self) -> Option<&str> {
-        self.job.head().meta()?.name.as_deref()
+        self.job.head().name()
     }
 
     /// Where the job stands now.
@@ -293,6 +294,32 @@ impl<T> JobHandle<T> {
         }
     }
 
+    /// What the job waits for, in words: other jobs, its condition with all its parts, or its turn,
+    /// and then what has no room for it. For people; the form is not fixed.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # use executor_engine::condition::*;
+    /// # let engine = Engine::new()?;
+    /// let other = ThreadJob::new(|| 1, ()).name("load");
+    /// let job = ThreadJob::new(|| 2, ()).condition(after_another(&other) & after_delay("1h"));
+    /// let job = engine.submit(job)?;
+    /// println!("{}", job.explain());
+    /// // job 6f0… is pending: it waits for
+    /// //   job 6f0…, which was not submitted, to be finished
+    /// //   1h to pass since its submission: in 59m 59s
+    /// assert!(job.explain().contains("not submitted"));
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn explain(&self) -> String {
+        let job: Arc<dyn AnyJob> = Arc::clone(&self.job) as _;
+        match self.job.head().link() {
+            Some(link) => link.explain_job(&job),
+            None => format!("job {} is {}; its engine has ended", self.id(), self.status()),
+        }
+    }
+
     /// What is known of the job: id, name, kind, status, attempt and times.
     ///
     /// ```
@@ -309,6 +336,12 @@ impl<T> JobHandle<T> {
     #[must_use]
     pub fn info(&self) -> JobInfo {
         JobInfo::of(&*self.job)
+    }
+}
+
+impl<T: 'static> NamesJob for JobHandle<T> {
+    fn target(&self) -> Target {
+        Target::of(&self.job)
     }
 }
 
@@ -336,110 +369,18 @@ impl<T: Clone> Future for JobHandle<T> {
     }
 }
 
-/// What is known of a job at one moment.
-///
-/// ```
-/// use executor_engine::prelude::*;
-///
-/// let engine = Engine::new()?;
-/// let handle = engine.submit(LocalJob::new(|| (), ()).name("tidy"))?;
-/// handle.wait()?;
-/// let info = handle.info();
-/// assert_eq!((info.name(), info.kind(), info.status()), (Some("tidy"), "local", Status::Done));
-/// # Ok::<(), executor_engine::Error>(())
-/// ```
-#[derive(Clone, Debug)]
-pub struct JobInfo {
-    id: JobId,
-    name: Option<String>,
-    kind: &'static str,
-    status: Status,
-    attempt: u32,
-    /// By the monotonic clock: submitted, started, finished.
-    times: [Option<Duration>; 3],
-    error: Option<JobError>,
-}
-
 impl JobInfo {
     pub(crate) fn of<J: AnyJob + ?Sized>(job: &J) -> Self {
         let head = job.head();
         let status = head.status();
         Self {
-            id: head.id,
-            name: head.meta().and_then(|meta| meta.name.clone()),
+            id: head.id(),
+            name: head.name().map(Into::into),
             kind: head.kind().name(),
             status,
             attempt: head.attempt(),
             times: head.times(),
             error: if status.is_finished() { job.error() } else { None },
         }
-    }
-
-    /// The job's id.
-    #[must_use]
-    pub fn id(&self) -> JobId {
-        self.id
-    }
-
-    /// The job's name, if it was given one.
-    #[must_use]
-    pub fn name(&self) -> Option<&str> {
-        self.name.as_deref()
-    }
-
-    /// `"local"`, `"thread"`, `"blocking"` or `"process"`.
-    #[must_use]
-    pub fn kind(&self) -> &'static str {
-        self.kind
-    }
-
-    /// Where the job stood.
-    #[must_use]
-    pub fn status(&self) -> Status {
-        self.status
-    }
-
-    /// How often it was started.
-    #[must_use]
-    pub fn attempt(&self) -> u32 {
-        self.attempt
-    }
-
-    /// Why it has no result, if it is finished without one.
-    #[must_use]
-    pub fn error(&self) -> Option<&JobError> {
-        self.error.as_ref()
-    }
-
-    /// When it was submitted. All times are taken by the monotonic clock and told by the wall
-    /// clock as the two stood to each other when the process first asked for one, so steps of the
-    /// wall clock since then do not show.
-    #[must_use]
-    pub fn submitted_at(&self) -> Option<SystemTime> {
-        self.times[0].map(clock::wall)
-    }
-
-    /// When it was last started.
-    #[must_use]
-    pub fn started_at(&self) -> Option<SystemTime> {
-        self.times[1].map(clock::wall)
-    }
-
-    /// When it was finished.
-    #[must_use]
-    pub fn finished_at(&self) -> Option<SystemTime> {
-        self.times[2].map(clock::wall)
-    }
-
-    /// How long it ran, from start to finish, by the monotonic clock.
-    #[must_use]
-    pub fn run_time(&self) -> Option<Duration> {
-        self.times[2]?.checked_sub(self.times[1]?)
-    }
-
-    /// How long it took from submission to finish, by the monotonic clock.
-    #[must_use]
-    pub fn total_time(&self) -> Option<Duration> {
-        self.times[2]?.checked_sub(self.times[0]?)
     }
 }

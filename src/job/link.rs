@@ -25,6 +25,9 @@ pub(crate) trait Link: Send + Sync {
 
     /// Calls the job off.
     fn cancel_job(&self, job: &Arc<dyn AnyJob>, reason: CancelReason);
+
+    /// What the job waits for, in words.
+    fn explain_job(&self, job: &Arc<dyn AnyJob>) -> String;
 }
 
 static ENGINES: RwLock<BTreeMap<EngineId, Weak<dyn Link>>> = RwLock::new(BTreeMap::new());

@@ -9,7 +9,7 @@
 //! | [`gate`] | its status, and those who wait for its end |
 //! | [`handle`] | what a user holds of a submitted job |
 //! | [`engine_id`], [`link`] | which engine a job belongs to, and what handles ask of it |
-//! | [`status`], [`panics`] | where a job stands, and how its panic becomes an error |
+//! | [`panics`] | how a job's panic becomes an error |
 
 mod args;
 mod builder;
@@ -21,17 +21,15 @@ mod link;
 mod local;
 mod panics;
 mod process;
-mod status;
 mod thread;
 
-use crate::sync;
+use crate::{status, sync};
 
 pub use args::{Arg, ArgPack, IntoArg, IntoArgs, Output, Upstreams};
 pub use builder::Job;
-pub use handle::{JobHandle, JobInfo};
+pub use handle::JobHandle;
 pub use local::{Local, LocalJob};
 pub use process::{Process, ProcessJob};
-pub use status::Status;
 pub use thread::{Thread, ThreadJob};
 
 pub(crate) use cell::{AnyJob, Head, KindId, Waiter};
@@ -39,4 +37,5 @@ pub(crate) use cell::{AnyJob, Head, KindId, Waiter};
 pub(crate) use cell::{Meta, TypedJob};
 pub(crate) use engine_id::EngineId;
 pub(crate) use link::Link;
-pub(crate) use panics::{catch, drop_quietly, install_hook};
+pub(crate) use panics::{catch, catch_panic, drop_quietly, install_hook};
+pub(crate) use status::Status;

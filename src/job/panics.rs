@@ -40,6 +40,11 @@ pub(crate) fn install_hook() {
 
 /// Runs a job's code; its panic becomes an error.
 pub(crate) fn catch<R>(f: impl FnOnce() -> Result<R, JobError>) -> Result<R, JobError> {
+    catch_panic(f).unwrap_or_else(|panic| Err(JobError::panic(panic)))
+}
+
+/// Runs a user's code; gives what its panic said and where it was.
+pub(crate) fn catch_panic<R>(f: impl FnOnce() -> R) -> Result<R, PanicInfo> {
     struct Leave;
     impl Drop for Leave {
         fn drop(&mut self) {
@@ -50,11 +55,11 @@ pub(crate) fn catch<R>(f: impl FnOnce() -> Result<R, JobError>) -> Result<R, Job
     let leave = Leave;
     let result = catch_unwind(AssertUnwindSafe(f));
     drop(leave);
-    result.unwrap_or_else(|payload| {
+    result.map_err(|payload| {
         let location = LOCATION.with(|slot| slot.borrow_mut().take());
         let message = message(payload.as_ref());
         drop_quietly(payload);
-        Err(JobError::panic(PanicInfo { message, location }))
+        PanicInfo { message, location }
     })
 }
 

@@ -9,11 +9,18 @@ use proptest::test_runner::{RngAlgorithm, TestRng};
 use rand::RngExt;
 
 use super::core::Core;
+use super::edge::Edge;
 use super::graph::Path;
-use super::message::{Effect, Event, Key, Submission, Upstream, Verdict};
+use super::message::{Effect, Event, Key, Need, Nested, Submission, Verdict};
+use super::node::State;
 use super::ready::Limits;
-use crate::error::CancelReason;
-use crate::job::KindId;
+use crate::clock::Moment;
+use crate::condition::Plan;
+use crate::error::{CancelReason, PanicInfo};
+use crate::job::{KindId, Status};
+use model::{Cond, Known};
+
+mod model;
 
 const STEPS: u64 = 1_000_000;
 const STEPS_PER_SEED: u64 = 500;
@@ -22,16 +29,36 @@ const STEPS_PER_SEED: u64 = 500;
 #[derive(Clone, Debug, Default)]
 struct Seen {
     upstream: Vec<Key>,
+    condition: Option<Cond>,
+    /// The jobs that must end, whatever else its condition says.
+    must: Vec<Key>,
     submitted: bool,
+    submitted_at: u64,
+    /// Its arguments were there and its condition held at some moment.
+    could_start: bool,
+    /// Custom conditions that were asked and have not answered.
+    asked: BTreeSet<u32>,
+    /// Those whose last answer was yes.
+    yes: BTreeSet<u32>,
     starts: u32,
     verdict: Option<Verdict>,
+}
+
+impl Seen {
+    fn ended(&self) -> Option<Status> {
+        Some(match self.verdict.as_ref()? {
+            Verdict::Done => Status::Done,
+            Verdict::Failed | Verdict::ConditionPanicked(_) => Status::Failed,
+            Verdict::Cancelled(_) => Status::Cancelled,
+        })
+    }
 }
 
 struct World {
     rng: TestRng,
     core: Core<Key>,
     limits: Limits,
-    now: u64,
+    moment: Moment,
     jobs: BTreeMap<Key, Seen>,
     /// Handed out and not ended, by what was last heard of it.
     out: BTreeMap<Key, Running>,
@@ -63,11 +90,12 @@ impl World {
             window: std::array::from_fn(|_| rng.random_range(0..4)),
         };
         let keep = if rng.random_bool(0.5) { usize::MAX } else { rng.random_range(0..20) };
+        let moment = Moment { now: 1, offset: rng.random_range(0..1 << 60) };
         Self {
             rng,
-            core: Core::new(limits, keep),
+            core: Core::new(limits, keep, moment),
             limits,
-            now: 0,
+            moment,
             jobs: BTreeMap::new(),
             out: BTreeMap::new(),
             next_key: 0,
@@ -79,13 +107,18 @@ impl World {
     }
 
     fn handle(&mut self, event: Event<Key>) -> Vec<Effect<Key>> {
-        self.now += 1;
+        self.moment.now += 1;
+        self.handle_now(event)
+    }
+
+    fn handle_now(&mut self, event: Event<Key>) -> Vec<Effect<Key>> {
         let mut effects = Vec::new();
-        self.core.handle(event, self.now, &mut effects);
+        self.core.handle(event, self.moment.now, &mut effects);
         for effect in &effects {
             self.observe(effect);
         }
         self.core.sanity_check();
+        self.check_waiting();
         while let Some(key) = self.core.forget_oldest() {
             assert!(self.jobs[&key].verdict.is_some(), "{key}: forgotten before its end");
         }
@@ -103,13 +136,20 @@ impl World {
                 assert!(!running.aborted, "{key}: aborted twice");
                 running.aborted = true;
             }
-            Effect::Publish { key, verdict, at } => {
-                assert_eq!(at, self.now);
+            Effect::Ask { key, ref question } => {
+                let job = self.jobs.get_mut(&key).expect("only known jobs have conditions");
+                assert_eq!(job.verdict, None, "{key}: asked after its end");
+                assert!(job.asked.insert(question.number), "{key}: asked twice");
+            }
+            Effect::Publish { key, ref verdict } => {
                 assert!(!self.out.contains_key(&key), "{key}: published while it is out");
                 let job = self.jobs.get_mut(&key).expect("only known jobs end");
                 assert!(job.submitted, "{key}: ended before it was submitted");
                 assert_eq!(job.verdict, None, "{key}: two terminal states");
-                job.verdict = Some(verdict);
+                job.verdict = Some(verdict.clone());
+                if let Verdict::Cancelled(CancelReason::Unsatisfiable(why)) = verdict {
+                    self.check_unsatisfiable(key, why.jobs());
+                }
                 // Who blocked on it goes on.
                 for running in self.out.values_mut() {
                     running.blocked_on = running.blocked_on.filter(|&on| on != key);
@@ -120,11 +160,17 @@ impl World {
 
     fn begin(&mut self, key: Key, kind: KindId) {
         for up in self.jobs[&key].upstream.clone() {
-            let ended = self.jobs[&up].verdict;
-            assert_eq!(ended, Some(Verdict::Done), "{key}: started before {up} was done");
+            let ended = &self.jobs[&up].verdict;
+            assert_eq!(ended, &Some(Verdict::Done), "{key}: started before {up} was done");
         }
+        let could = self.jobs[&key].could_start || self.holds(key, true);
+        assert!(could, "{key}: started, though its condition never held");
         let job = self.jobs.get_mut(&key).expect("only known jobs start");
-        assert_eq!((job.verdict, job.starts), (None, 0), "{key}: started twice or after its end");
+        assert_eq!(
+            (job.verdict.clone(), job.starts),
+            (None, 0),
+            "{key}: started twice or after its end"
+        );
         job.starts += 1;
         if !self.over {
             let counts = |running: &&Running| running.blocked_on.is_none();
@@ -137,14 +183,71 @@ impl World {
         assert!(self.out.insert(key, running).is_none(), "{key}: out twice");
     }
 
+    /// Calls `f` with what the model knows for the condition of a job.
+    fn with_known<R>(&self, key: Key, every: bool, f: impl FnOnce(&Known<'_>) -> R) -> R {
+        let job = &self.jobs[&key];
+        f(&Known {
+            moment: self.moment,
+            submitted: job.submitted_at,
+            ended: &|up| self.jobs.get(&up).and_then(Seen::ended),
+            answer: &|number| job.yes.contains(&number),
+            every,
+        })
+    }
+
+    /// Whether the job's arguments are there and its condition holds, by the model's own look.
+    fn holds(&self, key: Key, every: bool) -> bool {
+        let job = &self.jobs[&key];
+        let arguments = job.upstream.iter().all(|up| self.jobs[up].verdict == Some(Verdict::Done));
+        let holds = job.condition.as_ref().is_none_or(|condition| {
+            self.with_known(key, every, |known| condition.value(known, &mut 0).holds)
+        });
+        arguments && holds
+    }
+
+    /// No job waits that could run, or that can never run.
+    fn check_waiting(&mut self) {
+        let open: Vec<Key> = self
+            .jobs
+            .iter()
+            .filter(|(_, job)| job.submitted && job.verdict.is_none() && job.starts == 0)
+            .map(|(&key, _)| key)
+            .collect();
+        for key in open {
+            if let Some(State::Waiting(_)) = self.core.nodes.get(key).map(|node| node.state) {
+                assert!(!self.holds(key, false), "{key}: could run, and waits");
+                let condition = &self.jobs[&key].condition;
+                let never = condition.as_ref().is_some_and(|condition| {
+                    self.with_known(key, false, |known| condition.value(known, &mut 0).never)
+                });
+                assert!(!never, "{key}: can never run, and waits: {condition:?}");
+            } else {
+                self.jobs.get_mut(&key).expect("it was found there").could_start = true;
+            }
+        }
+    }
+
+    /// A job was cancelled since its condition can never hold any more.
+    fn check_unsatisfiable(&self, key: Key, blamed: &[crate::id::JobId]) {
+        let condition = self.jobs[&key].condition.as_ref().expect("it has a condition");
+        let never = self.with_known(key, false, |known| condition.value(known, &mut 0).never);
+        assert!(never || condition.timed() > 1, "{key}: cancelled, yet it may hold: {condition:?}");
+        for id in blamed {
+            let up = id.count_here().expect("of this process");
+            assert!(self.jobs[&up].ended().is_some(), "{key}: blames {up}, which has not ended");
+        }
+    }
+
     fn pick<T: Copy>(&mut self, from: &[T]) -> Option<T> {
         if from.is_empty() { None } else { Some(from[self.rng.random_range(0..from.len())]) }
     }
 
     fn step(&mut self) {
         match self.rng.random_range(0..100) {
-            0..35 => self.submit(),
-            35..75 => self.end_a_run(),
+            0..32 => self.submit(),
+            32..64 => self.end_a_run(),
+            64..70 => self.pass_time(),
+            70..75 => self.answer_one(),
             75..83 => self.cancel_one(),
             83..88 => self.block_one(),
             88..93 => self.unblock_one(),
@@ -185,17 +288,42 @@ impl World {
             }
         }
         let upstream: Vec<Key> = upstream.into_iter().collect();
-        let ended = |up: &Key| self.jobs[up].verdict.map(|verdict| verdict == Verdict::Done);
-        let hints: Vec<Upstream> = upstream
-            .iter()
-            .filter(|up| self.jobs.contains_key(up))
-            .map(|up| Upstream { key: *up, ended: ended(up) })
-            .collect();
-        let would_cycle = self.waits_for(&upstream, key);
+        let condition = self.rng.random_bool(0.4).then(|| {
+            let recent = &known[known.len().saturating_sub(8)..];
+            Cond::random(&mut self.rng, recent, self.moment, 0)
+        });
+        let plan = match &condition {
+            Some(condition) => condition.condition().compile(&model::zone).expect("it makes sense"),
+            None => Plan::default(),
+        };
+        let must: Vec<Key> = plan.edges.iter().map(|(named, _)| named.key).collect();
+        let hint = |need: Need| {
+            let ended = self.jobs.get(&need.edge.key()).and_then(Seen::ended);
+            Need { ended, ..need }
+        };
+        let argument = |&key: &Key| Need { edge: Edge::argument(key), ended: None, watched: None };
+        let edges =
+            plan.edges.into_iter().map(|(named, wanted)| Need::condition(named, Some(wanted)));
+        let needs = upstream.iter().map(argument).chain(edges).map(hint).collect();
+        let nested = plan.tree.map(|tree| {
+            let possible = tree.can_ever_hold(self.moment, 50);
+            let jobs = plan
+                .named
+                .into_iter()
+                .map(|named| Need::condition(named, None))
+                .map(hint)
+                .collect();
+            Box::new(Nested { tree, jobs, possible })
+        });
+        let all: Vec<Key> = upstream.iter().copied().chain(must.iter().copied()).collect();
+        let would_cycle = self.waits_for(&all, key);
         let before = self.jobs.get(&key).cloned().unwrap_or_default();
-        self.jobs.insert(key, Seen { upstream, submitted: true, ..before.clone() });
+        let submitted_at = self.moment.now + 1;
+        let seen =
+            Seen { upstream, condition, must, submitted: true, submitted_at, ..before.clone() };
+        self.jobs.insert(key, seen);
         let kind = KindId::ALL[self.rng.random_range(0..KindId::COUNT)];
-        let submission = Submission { key, kind, upstream: hints, payload: key };
+        let submission = Submission { key, kind, needs, nested, payload: key };
         let effects = self.handle(Event::Submit(submission));
         let refused = effects.iter().any(|effect| matches!(effect, Effect::Refuse(..)));
         assert_eq!(
@@ -220,6 +348,7 @@ impl World {
             let unfinished = self.jobs.get(&key).filter(|job| job.verdict.is_none());
             if let Some(job) = unfinished.filter(|_| seen.insert(key)) {
                 open.extend(&job.upstream);
+                open.extend(&job.must);
             }
         }
         false
@@ -232,7 +361,7 @@ impl World {
             let running = self.out.remove(&key).expect("it was picked from there");
             let ok = self.rng.random_bool(0.8);
             self.handle(Event::Finished { key, ok });
-            let verdict = self.jobs[&key].verdict.expect("a run's end is the job's end");
+            let verdict = self.jobs[&key].verdict.clone().expect("a run's end is the job's end");
             let expected = match (running.aborted, ok) {
                 (true, _) => matches!(verdict, Verdict::Cancelled(_)),
                 (false, true) => verdict == Verdict::Done,
@@ -251,10 +380,59 @@ impl World {
             };
             self.handle(Event::Cancel { key, reason: CancelReason::Requested });
             if pending {
-                let verdict = self.jobs[&key].verdict;
-                assert_eq!(verdict, Some(Verdict::Cancelled(CancelReason::Requested)));
+                let verdict = &self.jobs[&key].verdict;
+                // Unless time, which passes with every event, was faster.
+                assert!(verdict.is_some() || self.out.contains_key(&key));
             }
         }
+    }
+
+    /// Time passes: a little, to just when something is due, past it, or much of it; or somebody
+    /// sets the clock.
+    fn pass_time(&mut self) {
+        match (self.rng.random_range(0..10), self.core.next_deadline()) {
+            (0..5, Some(due)) => {
+                let to = due + [0, 0, 0, 3, 40][self.rng.random_range(0..5)];
+                self.moment.now = to.clamp(self.moment.now, self.moment.now + (1 << 50));
+            }
+            (9, _) => self.moment.now += self.rng.random_range(0..40 * 3_600_000_000_000),
+            (8, _) => {
+                self.moment.offset += self.rng.random_range(-100..100);
+                self.handle_now(Event::ClockSet { offset: self.moment.offset });
+            }
+            _ => self.moment.now += self.rng.random_range(0..20),
+        }
+        self.handle_now(Event::Tick);
+    }
+
+    /// A custom condition answers, perhaps when its job has ended.
+    fn answer_one(&mut self) {
+        let asked: Vec<(Key, u32)> = self
+            .jobs
+            .iter()
+            .flat_map(|(&key, job)| job.asked.iter().map(move |&number| (key, number)))
+            .collect();
+        let Some((key, number)) = self.pick(&asked) else { return };
+        let job = self.jobs.get_mut(&key).expect("it was found there");
+        job.asked.remove(&number);
+        let waits = job.verdict.is_none();
+        let panics = self.rng.random_bool(0.05);
+        let answer = match self.rng.random_bool(0.3) {
+            _ if panics => Err(PanicInfo { message: "oh".into(), location: None }),
+            yes => {
+                let set = &mut job.yes;
+                if yes {
+                    set.insert(number)
+                } else {
+                    set.remove(&number)
+                };
+                Ok(yes)
+            }
+        };
+        self.handle(Event::Answer { key, number, answer });
+        let ended = self.jobs[&key].ended();
+        let begun = self.jobs[&key].could_start || self.jobs[&key].starts > 0;
+        assert!(!(waits && panics) || ended.is_some() || begun, "{key}: waits after a panic");
     }
 
     fn block_one(&mut self) {
@@ -306,7 +484,7 @@ impl World {
             let over = self.rng.random_bool(0.5);
             let may = over || self.core.ready.has_permit(KindId::Thread);
             self.over = over;
-            let effects = self.handle(Event::TakeInline { key, over });
+            let effects = self.handle_now(Event::TakeInline { key, over });
             self.over = false;
             assert_eq!(effects.contains(&Effect::Inline(key)), may);
         }
@@ -316,7 +494,7 @@ impl World {
     fn start_one(&mut self) {
         let ready = self.core.ready.len();
         self.over = true;
-        let effects = self.handle(Event::StartOne);
+        let effects = self.handle_now(Event::StartOne);
         self.over = false;
         assert_eq!(matches!(effects.first(), Some(Effect::Start(..))), ready > 0);
     }
@@ -357,9 +535,17 @@ impl World {
         if cancelled {
             self.handle(Event::CancelAll { reason: CancelReason::Shutdown });
         }
-        while !self.out.is_empty() {
+        let mut patience = 100_000;
+        while !self.out.is_empty() || (self.core.live > 0 && patience > 0) {
             self.unblock_one();
             self.end_a_run();
+            self.pass_time();
+            self.answer_one();
+            patience -= 1;
+        }
+        if self.core.live > 0 {
+            // Two weekdays of one week, at most, or a custom condition that keeps saying no.
+            self.handle(Event::CancelAll { reason: CancelReason::Shutdown });
         }
         if cancelled {
             assert!(self.core.is_idle(), "a job outlived the cancellation of all");
@@ -411,13 +597,14 @@ fn roomy() -> Core<Key> {
         per_kind: [usize::MAX; KindId::COUNT],
         window: [0; KindId::COUNT],
     };
-    Core::new(limits, usize::MAX)
+    Core::new(limits, usize::MAX, Moment::default())
 }
 
 fn submit(core: &mut Core<Key>, key: Key, upstream: &[Key]) -> Vec<Effect<Key>> {
-    let upstream = upstream.iter().map(|&key| Upstream { key, ended: None }).collect();
+    let argument = |&key: &Key| Need { edge: Edge::argument(key), ended: None, watched: None };
+    let needs = upstream.iter().map(argument).collect();
     let mut effects = Vec::new();
-    let submission = Submission { key, kind: KindId::Thread, upstream, payload: key };
+    let submission = Submission { key, kind: KindId::Thread, needs, nested: None, payload: key };
     core.handle(Event::Submit(submission), 1, &mut effects);
     effects
 }
@@ -457,7 +644,7 @@ fn cancelled_dependents_of_one_job_do_not_gather() {
     for round in 0..10_000 {
         let key = round + 10;
         submit(&mut core, key, &[1, 2]);
-        core.handle(Event::Cancel { key, reason }, 1, &mut Vec::new());
+        core.handle(Event::Cancel { key, reason: reason.clone() }, 1, &mut Vec::new());
         core.remove_finished();
     }
     core.sanity_check();

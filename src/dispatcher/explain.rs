@@ -1,0 +1,143 @@
+//! What a job waits for, in words.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use super::core::Core;
+use super::message::Key;
+use super::node::{Node, Out, State};
+use super::run::{Dispatcher, Payload};
+use crate::condition::Statuses;
+use crate::id::JobId;
+use crate::job::{AnyJob, KindId, Status};
+
+/// More than this many jobs are not told one by one.
+const MOST_TOLD: usize = 20;
+
+impl Dispatcher {
+    /// What the job waits for.
+    pub(super) fn explain(&self, job: &Arc<dyn AnyJob>) -> String {
+        let mut text = String::new();
+        self.ask(|core| core.explain(&mut text, job));
+        text
+    }
+}
+
+impl Core<Payload> {
+    fn explain(&self, text: &mut String, job: &Payload) {
+        let head = job.head();
+        self.name(text, head.key());
+        let node = self.nodes.get(head.key());
+        match node.map(|node| node.state) {
+            Some(State::Waiting(_)) => {
+                text.push_str(" is pending: it waits for");
+                if let Some(node) = node {
+                    self.explain_needs(text, node);
+                }
+            }
+            Some(State::Ready) => {
+                text.push_str(" is pending: it is ready and waits for its turn; ");
+                self.explain_permits(text, head.kind());
+            }
+            Some(State::Out(out)) => self.explain_out(text, job, out),
+            Some(State::Finished(_)) | Some(State::Expected) | None => {
+                let status = head.status();
+                let _ = match job.error().filter(|_| status.is_finished()) {
+                    Some(error) => write!(text, " is {status}: {error}"),
+                    None => write!(text, " is {status}"),
+                };
+            }
+        }
+    }
+
+    fn explain_needs(&self, text: &mut String, node: &Node<Payload>) {
+        let open = node.needs.edges().iter().filter(|edge| self.is_open(edge.key()));
+        for (count, edge) in open.enumerate() {
+            text.push_str("\n  ");
+            if count == MOST_TOLD {
+                text.push_str("and more jobs");
+                break;
+            }
+            if edge.is_argument() {
+                text.push_str("the result of ");
+                self.name(text, edge.key());
+                self.explain_state(text, edge.key());
+            } else {
+                self.explain_edge(text, edge.key(), edge.statuses(), None);
+            }
+        }
+        if let Some(tree) = node.needs.tree() {
+            tree.tell_missing(text, 1, self.moment(), &|text, key, statuses, ended| {
+                self.explain_edge(text, key, statuses, ended);
+            });
+        }
+    }
+
+    /// A job that is to end so.
+    fn explain_edge(&self, text: &mut String, key: Key, wanted: Statuses, ended: Option<Status>) {
+        self.name(text, key);
+        match ended {
+            Some(status) => {
+                let _ = write!(text, ", which is {status}");
+            }
+            None => self.explain_state(text, key),
+        }
+        let _ = write!(text, ", to be {}", wanted.words());
+    }
+
+    /// Where an unfinished job stands.
+    fn explain_state(&self, text: &mut String, key: Key) {
+        text.push_str(match self.get(key) {
+            None => ", which was not submitted",
+            Some(job) if job.head().status() == Status::Running => ", which is running",
+            Some(_) => ", which is pending",
+        });
+    }
+
+    /// What keeps a ready job from going out.
+    fn explain_permits(&self, text: &mut String, kind: KindId) {
+        let limits = self.ready.limits();
+        let (of_kind, all) = self.ready.permits();
+        let _ = match limits.max_jobs {
+            Some(max) if all >= max => write!(text, "{all} jobs are out, and max_jobs is {max}"),
+            _ => write!(
+                text,
+                "{} {} jobs are out, and there is room for {}",
+                of_kind[kind as usize],
+                kind.name(),
+                limits.capacity(kind)
+            ),
+        };
+    }
+
+    fn explain_out(&self, text: &mut String, job: &Payload, out: Out) {
+        let head = job.head();
+        if head.status() == Status::Running {
+            let _ = write!(text, " is running (attempt {})", head.attempt());
+            let own_code = self.blocked.iter().find(|blocked| blocked.key == head.key());
+            if let Some(blocked) = own_code {
+                text.push_str(" and waits, in its own code, for ");
+                self.name(text, blocked.on);
+                self.explain_state(text, blocked.on);
+            }
+        } else {
+            let limit = self.ready.limits().per_kind[head.kind() as usize];
+            let _ = write!(
+                text,
+                " is pending: it is next in line for one of the {limit} that run {} jobs",
+                head.kind().name()
+            );
+        }
+        if out.cancelled.is_some() {
+            text.push_str("; it was told to stop");
+        }
+    }
+
+    /// "job 6f0… (load)".
+    fn name(&self, text: &mut String, key: Key) {
+        let _ = write!(text, "job {}", JobId::from_count(key));
+        if let Some(name) = self.get(key).and_then(|job| job.head().name()) {
+            let _ = write!(text, " ({name})");
+        }
+    }
+}

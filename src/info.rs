@@ -1,0 +1,102 @@
+//! [`JobInfo`]: what is known of a job.
+
+use std::time::{Duration, SystemTime};
+
+use crate::clock;
+use crate::error::JobError;
+use crate::id::JobId;
+use crate::status::Status;
+
+/// What is known of a job at one moment.
+///
+/// ```
+/// use executor_engine::prelude::*;
+///
+/// let engine = Engine::new()?;
+/// let handle = engine.submit(LocalJob::new(|| (), ()).name("tidy"))?;
+/// handle.wait()?;
+/// let info = handle.info();
+/// assert_eq!((info.name(), info.kind(), info.status()), (Some("tidy"), "local", Status::Done));
+/// # Ok::<(), executor_engine::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct JobInfo {
+    pub(crate) id: JobId,
+    pub(crate) name: Option<String>,
+    pub(crate) kind: &'static str,
+    pub(crate) status: Status,
+    pub(crate) attempt: u32,
+    /// By the monotonic clock: submitted, started, finished.
+    pub(crate) times: [Option<Duration>; 3],
+    pub(crate) error: Option<JobError>,
+}
+
+impl JobInfo {
+    /// The job's id.
+    #[must_use]
+    pub fn id(&self) -> JobId {
+        self.id
+    }
+
+    /// The job's name, if it was given one.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// `"local"`, `"thread"`, `"blocking"` or `"process"`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    /// Where the job stood.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
+    /// How often it was started.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// Why it has no result, if it is finished without one.
+    #[must_use]
+    pub fn error(&self) -> Option<&JobError> {
+        self.error.as_ref()
+    }
+
+    /// When it was submitted. All times are taken by the monotonic clock and told by the wall
+    /// clock as the two stood to each other when the process first asked for one, so steps of the
+    /// wall clock since then do not show.
+    #[must_use]
+    pub fn submitted_at(&self) -> Option<SystemTime> {
+        self.times[0].map(clock::wall)
+    }
+
+    /// When it was last started.
+    #[must_use]
+    pub fn started_at(&self) -> Option<SystemTime> {
+        self.times[1].map(clock::wall)
+    }
+
+    /// When it was finished.
+    #[must_use]
+    pub fn finished_at(&self) -> Option<SystemTime> {
+        self.times[2].map(clock::wall)
+    }
+
+    /// How long it ran, from start to finish, by the monotonic clock.
+    #[must_use]
+    pub fn run_time(&self) -> Option<Duration> {
+        self.times[2]?.checked_sub(self.times[1]?)
+    }
+
+    /// How long it took from submission to finish, by the monotonic clock.
+    #[must_use]
+    pub fn total_time(&self) -> Option<Duration> {
+        self.times[2]?.checked_sub(self.times[0]?)
+    }
+}
