@@ -128,10 +128,10 @@ impl Clocked {
     pub(super) fn write(&self, text: &mut String, moment: Moment, submitted: u64) -> fmt::Result {
         use fmt::Write;
         let until = self.at(moment, submitted).until;
-        let left = until.map(|until| {
-            let left = std::time::Duration::from_nanos(until.saturating_sub(moment.now));
-            // Whole milliseconds are enough for people.
-            std::time::Duration::from_millis(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
+        // Whole milliseconds are enough for people.
+        let left = until.and_then(|until| {
+            let millis = until.saturating_sub(moment.now).div_ceil(1_000_000);
+            Period::try_from(std::time::Duration::from_millis(millis)).ok()
         });
         match self {
             Self::Timepoint { from: Some(from), .. } if moment.wall() < from.nanos() => {
@@ -158,7 +158,7 @@ impl Clocked {
             }
         }
         match left {
-            Some(left) => write!(text, ": in {left:?}"),
+            Some(left) => write!(text, ": in {left}"),
             None => Ok(()),
         }
     }

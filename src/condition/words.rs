@@ -34,8 +34,23 @@ impl Tree {
                 next[at] = first[parent].replace(at);
             }
         }
+        let root = parts.len() - 1;
         let mut told = 0;
-        let mut open = vec![(parts.len() - 1, indent)];
+        let mut open = Vec::new();
+        let push = |open: &mut Vec<(usize, usize)>, combination: usize, indent: usize| {
+            let from = open.len();
+            let mut child = first[combination];
+            while let Some(at) = child {
+                open.push((at, indent));
+                child = next[at];
+            }
+            open[from..].reverse();
+        };
+        // What all must hold is simply listed.
+        match parts[root].what {
+            What::All(_) => push(&mut open, root, indent),
+            _ => open.push((root, indent)),
+        }
         while let Some((at, indent)) = open.pop() {
             let part = &parts[at];
             if part.value & HOLDS != 0 {
@@ -62,13 +77,7 @@ impl Tree {
                 }
             };
             text.push_str(combination);
-            let from = open.len();
-            let mut child = first[at];
-            while let Some(at) = child {
-                open.push((at, indent + 1));
-                child = next[at];
-            }
-            open[from..].reverse();
+            push(&mut open, at, indent + 1);
         }
     }
 

@@ -42,10 +42,14 @@ impl Core<Payload> {
             Some(State::Out(out)) => self.explain_out(text, job, out),
             Some(State::Finished(_)) | Some(State::Expected) | None => {
                 let status = head.status();
-                let _ = match job.error().filter(|_| status.is_finished()) {
-                    Some(error) => write!(text, " is {status}: {error}"),
-                    None => write!(text, " is {status}"),
-                };
+                let verb = if status == Status::Failed { " has" } else { " is" };
+                let _ = write!(text, "{verb} {status}");
+                if let Some(error) = job.error().filter(|_| status.is_finished()) {
+                    let _ = match error.cancel_reason() {
+                        Some(reason) => write!(text, ": {reason}"),
+                        None => write!(text, ": {error}"),
+                    };
+                }
             }
         }
     }
@@ -99,14 +103,11 @@ impl Core<Payload> {
         let limits = self.ready.limits();
         let (of_kind, all) = self.ready.permits();
         let _ = match limits.max_jobs {
-            Some(max) if all >= max => write!(text, "{all} jobs are out, and max_jobs is {max}"),
-            _ => write!(
-                text,
-                "{} {} jobs are out, and there is room for {}",
-                of_kind[kind as usize],
-                kind.name(),
-                limits.capacity(kind)
-            ),
+            Some(max) if all >= max => write!(text, "max_jobs is {max}, and {all} jobs run"),
+            _ => {
+                let (jobs, most) = (of_kind[kind as usize], limits.capacity(kind));
+                write!(text, "of {} jobs {jobs} are out, and {most} may be", kind.name())
+            }
         };
     }
 
@@ -121,12 +122,14 @@ impl Core<Payload> {
                 self.explain_state(text, blocked.on);
             }
         } else {
-            let limit = self.ready.limits().per_kind[head.kind() as usize];
-            let _ = write!(
-                text,
-                " is pending: it is next in line for one of the {limit} that run {} jobs",
-                head.kind().name()
-            );
+            let most = self.ready.limits().per_kind[head.kind() as usize];
+            text.push_str(" is pending: it is next in line for ");
+            let _ = match head.kind() {
+                KindId::Local => write!(text, "the serial lane"),
+                KindId::Thread => write!(text, "a thread of the pool, which has {most}"),
+                KindId::Blocking => write!(text, "one of at most {most} blocking threads"),
+                KindId::Process => write!(text, "one of at most {most} worker processes"),
+            };
         }
         if out.cancelled.is_some() {
             text.push_str("; it was told to stop");
