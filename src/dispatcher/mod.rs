@@ -9,7 +9,7 @@
 //! | [`explain`] | what a job waits for, in words |
 //! | [`baton`] | whose turn it is |
 //! | [`alarm`], [`asker`] | what the dispatcher thread sleeps on, and the thread for custom conditions |
-//! | [`run`] | the inbox, carrying out effects, the dispatcher thread |
+//! | [`run`], [`carry`] | the inbox, the dispatcher thread; carrying out effects |
 //! | [`wait`], [`sleepers`] | threads that wait |
 //! | [`shutdown`] | the end |
 //! | [`invariants`], [`simulation`] | what must always hold, and a million random steps of it |
@@ -17,6 +17,7 @@
 mod alarm;
 mod asker;
 mod baton;
+mod carry;
 mod core;
 mod edge;
 mod explain;

@@ -20,16 +20,16 @@ use crossbeam::queue::SegQueue;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::alarm::Alarm;
-use super::asker::{Asker, not_asked};
+use super::asker::Asker;
 use super::baton::Baton;
+use super::carry::After;
 use super::core::Core;
-use super::message::{Effect, Event, Key, Nanos, Need, Refusal, Submission, Verdict};
+use super::message::{Effect, Event, Key, Nanos, Need, Refusal, Submission};
 use super::sleepers::Sleepers;
-use crate::backend::{Backend, Reports, Run, enter_service};
+use crate::backend::{Backend, Reports, enter_service};
 use crate::clock::{self, Clock, Moment};
-use crate::condition::Question;
 use crate::error::{CancelReason, JobError};
-use crate::job::{AnyJob, EngineId, KindId, Status, Waiter, drop_quietly};
+use crate::job::{AnyJob, EngineId, KindId, Status, drop_quietly};
 
 /// What the core carries for each job.
 pub(crate) type Payload = Arc<dyn AnyJob>;
@@ -52,10 +52,10 @@ pub(crate) struct Dispatcher {
     /// What the engine goes by.
     pub(super) clock: Clock,
     /// Wakes the dispatcher thread.
-    alarm: Alarm,
-    asker: Asker,
+    pub(super) alarm: Alarm,
+    pub(super) asker: Asker,
     /// Itself, for threads that must not keep it.
-    itself: Weak<Self>,
+    pub(super) itself: Weak<Self>,
     stop: AtomicBool,
     /// As in the core, for those who do not hold its lock.
     pub(super) closed: AtomicBool,
@@ -71,36 +71,18 @@ pub(crate) struct Dispatcher {
 pub(crate) struct Desk {
     pub(super) core: Core<Payload>,
     pub(super) sleepers: Sleepers,
-    effects: Vec<Effect<Payload>>,
+    pub(super) effects: Vec<Effect<Payload>>,
     /// The job that a waiting thread got to run.
     pub(super) inline: Option<Payload>,
-    refused: Option<Refusal>,
+    pub(super) refused: Option<Refusal>,
     /// `None` mostly: nothing is put off.
-    after: Option<Box<After>>,
+    pub(super) after: Option<Box<After>>,
     /// A bit per kind whose backend has new runs.
     pub(super) kicks: u8,
     /// Whether an event came in since sleepers were last looked at.
-    changed: bool,
+    pub(super) changed: bool,
     /// When the alarm is set to ring.
-    alarm_at: Option<Nanos>,
-}
-
-/// What is put off until the core's lock is free.
-#[derive(Default)]
-struct After {
-    wakes: Vec<Waiter>,
-    aborts: Vec<(Payload, KindId)>,
-    garbage: Vec<Box<dyn Send>>,
-    forgotten: Vec<Payload>,
-    /// Finished jobs without handles.
-    unheld: Vec<Payload>,
-    questions: Vec<(Key, Question)>,
-}
-
-impl Desk {
-    fn after(&mut self) -> &mut After {
-        self.after.get_or_insert_default()
-    }
+    pub(super) alarm_at: Option<Nanos>,
 }
 
 impl Dispatcher {
@@ -267,63 +249,6 @@ impl Dispatcher {
         answer
     }
 
-    /// Handles one event and carries out its effects, as far as the lock allows.
-    pub(super) fn handle(&self, desk: &mut Desk, event: Event<Payload>, at: Nanos) {
-        desk.changed = true;
-        let mut effects = std::mem::take(&mut desk.effects);
-        desk.core.handle(event, self.clock.time(at), &mut effects);
-        for effect in effects.drain(..) {
-            self.carry_out(desk, effect, at);
-        }
-        while let Some(job) = desk.core.forget_oldest() {
-            desk.after().forgotten.push(job);
-        }
-        desk.effects = effects;
-    }
-
-    fn carry_out(&self, desk: &mut Desk, effect: Effect<Payload>, at: Nanos) {
-        match effect {
-            Effect::Refuse(job, why) => {
-                desk.refused = Some(why);
-                desk.after().forgotten.push(job);
-            }
-            Effect::Start(job, kind) => {
-                let run = job.head().run();
-                self.backends[kind as usize].push(Run { job, run });
-                desk.kicks |= 1 << kind as u8;
-            }
-            Effect::Inline(job) => desk.inline = Some(job),
-            Effect::Abort(job, kind) => desk.after().aborts.push((job, kind)),
-            Effect::Ask { key, question } => desk.after().questions.push((key, question)),
-            Effect::Publish { key, verdict } => {
-                let Some(job) = desk.core.get(key) else { return };
-                let (status, error) = match verdict {
-                    Verdict::Done => (Status::Done, None),
-                    Verdict::Failed => (Status::Failed, None),
-                    Verdict::Cancelled(reason) => {
-                        (Status::Cancelled, Some(JobError::cancelled(reason)))
-                    }
-                    Verdict::ConditionPanicked(panic) => {
-                        (Status::Failed, Some(JobError::condition_panicked(panic)))
-                    }
-                };
-                if let Some(error) = error
-                    && let Some(value) = job.swap_error(error)
-                {
-                    desk.after.get_or_insert_default().garbage.push(value);
-                }
-                let waiters = job.head().finish(status, at);
-                if job.head().is_unheld() {
-                    let job = Arc::clone(job);
-                    desk.after.get_or_insert_default().unheld.push(job);
-                }
-                if !waiters.is_empty() {
-                    desk.after.get_or_insert_default().wakes.extend(waiters);
-                }
-            }
-        }
-    }
-
     /// Takes in the news; true if a turn's worth was not all, and the rest is left for later.
     fn take_in(&self, desk: &mut Desk) -> bool {
         if !self.desk.hear() {
@@ -394,56 +319,6 @@ impl Dispatcher {
                 Some(again) => desk = again,
                 None => return,
             }
-        }
-    }
-
-    /// Sets the alarm to the next deadline: at once if that is earlier than before; if it is later,
-    /// not before nothing else is going on, for it can change with each job that ends.
-    fn set_alarm(&self, desk: &mut Desk) {
-        let next = desk.core.next_deadline();
-        if next == desk.alarm_at || !self.clock.runs() {
-            return;
-        }
-        let earlier = next.is_some_and(|next| desk.alarm_at.is_none_or(|at| next < at));
-        if earlier || desk.core.is_quiet() {
-            desk.alarm_at = next;
-            self.alarm.set(next);
-        }
-    }
-
-    fn kick(&self, kicks: u8) {
-        if kicks == 0 {
-            return;
-        }
-        for kind in KindId::ALL {
-            if kicks & (1 << kind as u8) != 0 {
-                self.backends[kind as usize].kick();
-            }
-        }
-    }
-
-    fn do_after(&self, after: After) {
-        for waiter in after.wakes {
-            waiter.wake();
-        }
-        for (job, kind) in after.aborts {
-            let run = job.head().run();
-            self.backends[kind as usize].abort(&Run { job, run });
-        }
-        for (key, question) in after.questions {
-            if let Err(error) = self.asker.ask(self.engine, &self.itself, key, question) {
-                let number = 0;
-                self.tell(Event::Answer { key, number, answer: Err(not_asked(&error)) });
-            }
-        }
-        for value in after.garbage {
-            drop_quietly(value);
-        }
-        for job in after.unheld {
-            job.release_body();
-        }
-        for job in after.forgotten {
-            drop_quietly(job);
         }
     }
 

@@ -4,7 +4,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::args::{ArgPack, IntoArgs, Output};
-use super::cell::{AnyJob, Body, JobCell, KindId, Meta, TypedJob};
+use super::cell::{AnyJob, Body, JobCell, TypedJob};
+use super::head::{KindId, Meta};
 use crate::condition::{Condition, NamesJob, Target};
 use crate::error::JobError;
 use crate::id::JobId;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::cell::{AnyJob, TypedJob, Waiter};
+use super::cell::{AnyJob, TypedJob};
+use super::head::Waiter;
 use crate::condition::{NamesJob, Target};
 use crate::error::{CancelReason, JobError, Kind, Result};
 use crate::id::JobId;

@@ -9,8 +9,9 @@ use std::time::Instant;
 
 use parking_lot::RwLock;
 
-use super::cell::{AnyJob, Head};
+use super::cell::AnyJob;
 use super::engine_id::EngineId;
+use super::head::Head;
 use crate::error::CancelReason;
 use crate::error::Result;
 

@@ -2,7 +2,7 @@
 
 use super::args::IntoArgs;
 use super::builder::{InProcess, Job};
-use super::cell::KindId;
+use super::head::KindId;
 use crate::task::{Callable, Fallible, TryCallable};
 
 /// The kind of jobs that run on the engine's serial lane.

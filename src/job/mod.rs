@@ -6,6 +6,7 @@
 //! | [`local`], [`thread`], [`process`] | a kind each: its constructors and its own options |
 //! | [`args`] | arguments, by value or from other jobs |
 //! | [`cell`] | the allocation that job, handles, engine and dependents share |
+//! | [`head`] | what it knows of the job, whatever its types |
 //! | [`gate`] | its status, and those who wait for its end |
 //! | [`handle`] | what a user holds of a submitted job |
 //! | [`engine_id`], [`link`] | which engine a job belongs to, and what handles ask of it |
@@ -17,6 +18,7 @@ mod cell;
 mod engine_id;
 mod gate;
 mod handle;
+mod head;
 mod link;
 mod local;
 mod panics;
@@ -32,10 +34,13 @@ pub use local::{Local, LocalJob};
 pub use process::{Process, ProcessJob};
 pub use thread::{Thread, ThreadJob};
 
-pub(crate) use cell::{AnyJob, Head, KindId, Waiter};
+pub(crate) use cell::AnyJob;
 #[cfg(test)]
-pub(crate) use cell::{Meta, TypedJob};
+pub(crate) use cell::TypedJob;
 pub(crate) use engine_id::EngineId;
+#[cfg(test)]
+pub(crate) use head::Meta;
+pub(crate) use head::{Head, KindId, Waiter};
 pub(crate) use link::Link;
 pub(crate) use panics::{catch, catch_panic, drop_quietly, install_hook};
 pub(crate) use status::Status;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::args::{ArgPack, IntoArgs};
 use super::builder::Job;
-use super::cell::{AnyJob, Body, KindId};
+use super::cell::{AnyJob, Body};
+use super::head::KindId;
 use crate::error::JobError;
 use crate::task::{Task, TaskDef};
 use crate::wire::codec;

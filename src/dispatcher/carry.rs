@@ -1,0 +1,138 @@
+//! Carrying out the core's effects: at once what is short, after the lock is let go what is not.
+
+use std::sync::Arc;
+
+use super::asker::not_asked;
+use super::message::{Effect, Event, Key, Nanos, Verdict};
+use super::run::{Desk, Dispatcher, Payload};
+use crate::backend::Run;
+use crate::condition::Question;
+use crate::error::JobError;
+use crate::job::{KindId, Status, Waiter, drop_quietly};
+
+/// What is put off until the core's lock is free.
+#[derive(Default)]
+pub(super) struct After {
+    pub(super) wakes: Vec<Waiter>,
+    pub(super) aborts: Vec<(Payload, KindId)>,
+    pub(super) garbage: Vec<Box<dyn Send>>,
+    pub(super) forgotten: Vec<Payload>,
+    /// Finished jobs without handles.
+    pub(super) unheld: Vec<Payload>,
+    pub(super) questions: Vec<(Key, Question)>,
+}
+
+impl Desk {
+    pub(super) fn after(&mut self) -> &mut After {
+        self.after.get_or_insert_default()
+    }
+}
+
+impl Dispatcher {
+    /// Handles one event and carries out its effects, as far as the lock allows.
+    pub(super) fn handle(&self, desk: &mut Desk, event: Event<Payload>, at: Nanos) {
+        desk.changed = true;
+        let mut effects = std::mem::take(&mut desk.effects);
+        desk.core.handle(event, self.clock.time(at), &mut effects);
+        for effect in effects.drain(..) {
+            self.carry_out(desk, effect, at);
+        }
+        while let Some(job) = desk.core.forget_oldest() {
+            desk.after().forgotten.push(job);
+        }
+        desk.effects = effects;
+    }
+
+    fn carry_out(&self, desk: &mut Desk, effect: Effect<Payload>, at: Nanos) {
+        match effect {
+            Effect::Refuse(job, why) => {
+                desk.refused = Some(why);
+                desk.after().forgotten.push(job);
+            }
+            Effect::Start(job, kind) => {
+                let run = job.head().run();
+                self.backends[kind as usize].push(Run { job, run });
+                desk.kicks |= 1 << kind as u8;
+            }
+            Effect::Inline(job) => desk.inline = Some(job),
+            Effect::Abort(job, kind) => desk.after().aborts.push((job, kind)),
+            Effect::Ask { key, question } => desk.after().questions.push((key, question)),
+            Effect::Publish { key, verdict } => {
+                let Some(job) = desk.core.get(key) else { return };
+                let (status, error) = match verdict {
+                    Verdict::Done => (Status::Done, None),
+                    Verdict::Failed => (Status::Failed, None),
+                    Verdict::Cancelled(reason) => {
+                        (Status::Cancelled, Some(JobError::cancelled(reason)))
+                    }
+                    Verdict::ConditionPanicked(panic) => {
+                        (Status::Failed, Some(JobError::condition_panicked(panic)))
+                    }
+                };
+                if let Some(error) = error
+                    && let Some(value) = job.swap_error(error)
+                {
+                    desk.after.get_or_insert_default().garbage.push(value);
+                }
+                let waiters = job.head().finish(status, at);
+                if job.head().is_unheld() {
+                    let job = Arc::clone(job);
+                    desk.after.get_or_insert_default().unheld.push(job);
+                }
+                if !waiters.is_empty() {
+                    desk.after.get_or_insert_default().wakes.extend(waiters);
+                }
+            }
+        }
+    }
+
+    /// Sets the alarm to the next deadline: at once if that is earlier than before; if it is later,
+    /// not before nothing else is going on, for it can change with each job that ends.
+    pub(super) fn set_alarm(&self, desk: &mut Desk) {
+        let next = desk.core.next_deadline();
+        if next == desk.alarm_at || !self.clock.runs() {
+            return;
+        }
+        let earlier = next.is_some_and(|next| desk.alarm_at.is_none_or(|at| next < at));
+        if earlier || desk.core.is_quiet() {
+            desk.alarm_at = next;
+            self.alarm.set(next);
+        }
+    }
+
+    pub(super) fn kick(&self, kicks: u8) {
+        if kicks == 0 {
+            return;
+        }
+        for kind in KindId::ALL {
+            if kicks & (1 << kind as u8) != 0 {
+                self.backends[kind as usize].kick();
+            }
+        }
+    }
+
+    pub(super) fn do_after(&self, after: After) {
+        for waiter in after.wakes {
+            waiter.wake();
+        }
+        for (job, kind) in after.aborts {
+            let run = job.head().run();
+            self.backends[kind as usize].abort(&Run { job, run });
+        }
+        for (key, question) in after.questions {
+            if let Err(error) = self.asker.ask(self.engine, &self.itself, key, question) {
+                let number = 0;
+                self.tell(Event::Answer { key, number, answer: Err(not_asked(&error)) });
+            }
+        }
+        for value in after.garbage {
+            drop_quietly(value);
+        }
+        for job in after.unheld {
+            job.release_body();
+        }
+        for job in after.forgotten {
+            drop_quietly(job);
+        }
+    }
+}

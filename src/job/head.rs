@@ -1,0 +1,252 @@
+//! What every job has, whatever its types: its key, its status, its run, its times.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::task::Waker;
+use std::thread::Thread;
+use std::time::Duration;
+
+use super::engine_id::EngineId;
+use super::gate::Gate;
+use super::panics;
+use crate::condition::Condition;
+use crate::id::JobId;
+use crate::status::Status;
+
+/// Which backend runs a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub(crate) enum KindId {
+    Local = 0,
+    Thread = 1,
+    Blocking = 2,
+    Process = 3,
+}
+
+impl KindId {
+    pub(crate) const COUNT: usize = 4;
+    pub(crate) const ALL: [Self; Self::COUNT] =
+        [Self::Local, Self::Thread, Self::Blocking, Self::Process];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Thread => "thread",
+            Self::Blocking => "blocking",
+            Self::Process => "process",
+        }
+    }
+}
+
+/// What was said of the job before it was submitted, for those few jobs that say anything.
+#[derive(Debug, Default)]
+pub(crate) struct Meta {
+    pub(crate) name: Option<String>,
+    /// A process of its own for this job.
+    pub(crate) fresh_process: bool,
+    /// When it may run; the dispatcher's, once it is submitted.
+    pub(crate) condition: Option<Condition>,
+}
+
+impl Meta {
+    /// Whether it says nothing that would matter to a submitted job.
+    fn is_empty(&self) -> bool {
+        self.name.is_none() && !self.fresh_process && self.condition.is_none()
+    }
+}
+
+/// What every job has, whatever its types.
+pub(crate) struct Head {
+    key: u64,
+    gate: Gate<Waiter>,
+    kind: AtomicU8,
+    /// `2 * run + claimed`: which run of the job this is, and whether somebody runs it.
+    run: AtomicU32,
+    attempt: AtomicU32,
+    /// Handles of the job.
+    handles: AtomicU32,
+    /// Monotonic time in nanoseconds (see [`clock`](crate::clock)); 0 is "not yet".
+    submitted: AtomicU64,
+    started: AtomicU64,
+    finished: AtomicU64,
+    /// The engine that the job belongs to; 0 is none yet.
+    engine: AtomicU64,
+    meta: OnceLock<Box<Meta>>,
+}
+
+/// Somebody to wake when the job is finished.
+pub(crate) enum Waiter {
+    Thread(Thread),
+    Task(Waker),
+}
+
+impl Waiter {
+    pub(crate) fn wake(self) {
+        match self {
+            Self::Thread(thread) => thread.unpark(),
+            Self::Task(waker) => {
+                // A waker is foreign code: its panic is its own affair.
+                if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+                    log::error!(target: "executor_engine::job", "a waker panicked");
+                    panics::drop_quietly(payload);
+                }
+            }
+        }
+    }
+}
+
+impl Head {
+    pub(super) fn new(kind: KindId) -> Self {
+        Self {
+            key: JobId::next_count(),
+            gate: Gate::new(),
+            kind: AtomicU8::new(kind as u8),
+            run: AtomicU32::new(0),
+            attempt: AtomicU32::new(0),
+            handles: AtomicU32::new(0),
+            submitted: AtomicU64::new(0),
+            started: AtomicU64::new(0),
+            finished: AtomicU64::new(0),
+            engine: AtomicU64::new(0),
+            meta: OnceLock::new(),
+        }
+    }
+
+    /// The job's key in its engine's tables: its place in the count of this process.
+    pub(crate) fn key(&self) -> u64 {
+        self.key
+    }
+
+    pub(crate) fn id(&self) -> JobId {
+        JobId::from_count(self.key)
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        self.gate.status()
+    }
+
+    /// Moves from `Created` to `Pending`. Only the job's one owner submits it.
+    pub(crate) fn submit(&self, now: u64) {
+        self.submitted.store(now, Ordering::Relaxed);
+        self.gate.advance(Status::Pending);
+    }
+
+    /// Undoes [`submit`](Self::submit) when the engine refused the job.
+    pub(crate) fn unsubmit(&self) {
+        self.submitted.store(0, Ordering::Relaxed);
+        self.gate.advance(Status::Created);
+    }
+
+    /// The final word on this run; the dispatcher's alone. Returns those to wake.
+    pub(crate) fn finish(&self, status: Status, now: u64) -> Vec<Waiter> {
+        self.finished.store(now, Ordering::Relaxed);
+        self.gate.finish(status)
+    }
+
+    /// Registers a waiter, unless the job is finished: then it is given back.
+    pub(crate) fn add_waiter(&self, waiter: Waiter) -> Result<(), Waiter> {
+        self.gate.add(waiter, |old, new| match (old, new) {
+            (Waiter::Task(old), Waiter::Task(new)) => old.will_wake(new),
+            _ => false,
+        })
+    }
+
+    /// Takes this thread off the waiters.
+    pub(crate) fn remove_waiter(&self, thread: &Thread) {
+        self.gate.remove(|waiter| matches!(waiter, Waiter::Thread(t) if t.id() == thread.id()));
+    }
+
+    /// The current run, to be claimed later with [`claim`](Self::claim).
+    pub(crate) fn run(&self) -> u32 {
+        self.run.load(Ordering::Acquire) >> 1
+    }
+
+    /// Takes the right to run this run of the job; only one caller gets it.
+    pub(crate) fn claim(&self, run: u32) -> bool {
+        self.run
+            .compare_exchange(run << 1, (run << 1) | 1, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    /// Marks the job as running: its claimant's first act.
+    pub(crate) fn start(&self, now: u64) {
+        let attempt = self.attempt.load(Ordering::Relaxed);
+        self.attempt.store(attempt + 1, Ordering::Relaxed);
+        self.started.store(now, Ordering::Relaxed);
+        self.gate.advance(Status::Running);
+    }
+
+    pub(crate) fn attempt(&self) -> u32 {
+        self.attempt.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn kind(&self) -> KindId {
+        KindId::ALL[usize::from(self.kind.load(Ordering::Relaxed))]
+    }
+
+    pub(crate) fn set_kind(&self, kind: KindId) {
+        self.kind.store(kind as u8, Ordering::Relaxed);
+    }
+
+    pub(crate) fn times(&self) -> [Option<Duration>; 3] {
+        [&self.submitted, &self.started, &self.finished].map(|time| {
+            match time.load(Ordering::Relaxed) {
+                0 => None,
+                nanos => Some(Duration::from_nanos(nanos)),
+            }
+        })
+    }
+
+    /// Ties the job to an engine: when it is submitted, or named by a job that is. False if it
+    /// belongs to another one.
+    pub(crate) fn tie(&self, engine: EngineId) -> bool {
+        let number = engine.number();
+        match self.engine.compare_exchange(0, number, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => true,
+            Err(owner) => owner == number,
+        }
+    }
+
+    /// The engine that the job is tied to.
+    pub(super) fn engine(&self) -> Option<EngineId> {
+        EngineId::from_number(self.engine.load(Ordering::Relaxed))
+    }
+
+    /// Whether the job is tied to an engine other than this one.
+    pub(crate) fn is_of_another(&self, engine: EngineId) -> bool {
+        let owner = self.engine.load(Ordering::Relaxed);
+        owner != 0 && owner != engine.number()
+    }
+
+    /// One more handle.
+    pub(super) fn add_handle(&self) {
+        self.handles.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One handle less; true if it was the last.
+    pub(super) fn drop_handle(&self) -> bool {
+        self.handles.fetch_sub(1, Ordering::SeqCst) == 1
+    }
+
+    /// Whether nobody has a handle of the job. A handle is dropped before this and then asks
+    /// whether the job is finished, or it is seen here by who has finished the job.
+    pub(crate) fn is_unheld(&self) -> bool {
+        self.handles.load(Ordering::SeqCst) == 0
+    }
+
+    pub(crate) fn set_meta(&self, meta: Box<Meta>) {
+        if !meta.is_empty() {
+            // Set once, by the only owner of the job, when it is submitted.
+            let _ = self.meta.set(meta);
+        }
+    }
+
+    pub(crate) fn meta(&self) -> Option<&Meta> {
+        self.meta.get().map(|meta| &**meta)
+    }
+
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.meta()?.name.as_deref()
+    }
+}
