@@ -26,6 +26,8 @@ pub struct JobInfo {
     pub(crate) kind: &'static str,
     pub(crate) status: Status,
     pub(crate) attempt: u32,
+    pub(crate) retries: u32,
+    pub(crate) tags: Vec<String>,
     /// By the monotonic clock: submitted, started, finished.
     pub(crate) times: [Option<Duration>; 3],
     pub(crate) error: Option<JobError>,
@@ -60,6 +62,24 @@ impl JobInfo {
     #[must_use]
     pub fn attempt(&self) -> u32 {
         self.attempt
+    }
+
+    /// How many retries it has left.
+    #[must_use]
+    pub fn retry_remain(&self) -> u32 {
+        self.retries.saturating_sub(self.attempt.saturating_sub(1))
+    }
+
+    /// Its tags.
+    #[must_use]
+    pub fn tags(&self) -> &[String] {
+        &self.tags
+    }
+
+    /// Whether it has that tag.
+    #[must_use]
+    pub fn has_tag(&self, tag: &str) -> bool {
+        self.tags.iter().any(|own| own == tag)
     }
 
     /// Why it has no result, if it is finished without one.

@@ -114,11 +114,11 @@ pub use forkserver::init;
 pub use id::JobId;
 pub use info::JobInfo;
 pub use job::{
-    Arg, ArgPack, IntoArg, IntoArgs, Job, JobHandle, Local, LocalJob, Output, Process, ProcessJob,
-    Thread, ThreadJob,
+    Arg, ArgPack, Backoff, IntoArg, IntoArgs, Job, JobHandle, Local, LocalJob, Output, Process,
+    ProcessJob, Thread, ThreadJob,
 };
 pub use status::Status;
-pub use task::{Callable, Task, TryCallable};
+pub use task::{Callable, CallableOnce, Task, TryCallable, TryCallableOnce};
 
 /// What `#[task]` expands to; not for use by hand.
 #[doc(hidden)]

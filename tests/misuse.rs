@@ -175,12 +175,12 @@ fn unknown_ids() {
         let foreign: JobId = "12345678-1234-8123-8123-123456789abc".parse().unwrap();
         let removed = engine.submit(ThreadJob::new(|| 1, ())).unwrap();
         removed.wait().unwrap();
-        engine.jobs().remove(removed.id()).unwrap();
+        engine.remove(removed.id()).unwrap();
         // Named by a job, but not submitted.
         let named = ThreadJob::new(|| 1, ());
         let waits = engine.submit(ThreadJob::new(|x: i32| x, (named.output(),))).unwrap();
         for id in [unsubmitted.id(), theirs.id(), foreign, removed.id(), named.id()] {
-            for error in [engine.wait_job(id).unwrap_err(), engine.jobs().remove(id).unwrap_err()] {
+            for error in [engine.wait_job(id).unwrap_err(), engine.remove(id).unwrap_err()] {
                 assert!(error.is_unknown_job(), "{error}");
                 let id = id.to_string();
                 assert_says(&error, &[&id, "never submitted", "removed"]);
@@ -223,7 +223,7 @@ fn removing_what_is_not_finished() {
         let queued = engine.submit(ThreadJob::new(|| (), ())).unwrap();
         let waits = engine.submit(ThreadJob::new(|()| (), (&queued,))).unwrap();
         for job in [&running, &queued, &waits] {
-            let error = engine.jobs().remove(job.id()).unwrap_err();
+            let error = engine.remove(job.id()).unwrap_err();
             assert!(error.is_not_finished() && !error.is_unknown_job());
             assert_says(&error, &[&job.id().to_string(), "cancel it or wait for it first"]);
         }
@@ -232,8 +232,8 @@ fn removing_what_is_not_finished() {
         engine.wait().unwrap();
         for job in [&running, &queued, &waits] {
             assert_eq!(job.status(), Status::Done);
-            engine.jobs().remove(job.id()).unwrap();
-            assert!(engine.jobs().remove(job.id()).unwrap_err().is_unknown_job());
+            engine.remove(job.id()).unwrap();
+            assert!(engine.remove(job.id()).unwrap_err().is_unknown_job());
         }
     });
 }

@@ -146,7 +146,7 @@ fn a_result_may_panic_when_the_last_handle_drops_it() {
         let inner = Arc::clone(&count);
         let job = engine.submit(ThreadJob::new(move || Bomb(Arc::clone(&inner)), ())).unwrap();
         job.wait().unwrap();
-        engine.jobs().remove(job.id()).unwrap();
+        engine.remove(job.id()).unwrap();
         assert_eq!(count.load(Ordering::SeqCst), 0, "the handle keeps the result");
         // It is the caller's own value and drop: whether its panic comes through is not said.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(job)));
@@ -205,7 +205,7 @@ fn an_argument_may_panic_in_its_drop() {
         assert_goes_on(&engine);
         let id = job.id();
         drop(job);
-        engine.jobs().remove(id).unwrap();
+        engine.remove(id).unwrap();
         assert_goes_on(&engine);
         drop(engine);
         assert_eq!(count.load(Ordering::SeqCst), 2, "the clone and the original");
@@ -257,7 +257,7 @@ fn captured_values_may_panic_at_remove_and_clear_finished() {
         let count = jobs_with_bombs(&engine, 3);
         engine.wait().unwrap();
         let first = engine.jobs().iter().next().unwrap().id();
-        engine.jobs().remove(first).unwrap();
+        engine.remove(first).unwrap();
         assert_eq!(engine.jobs().clear_finished(), 2);
         assert_goes_on(&engine);
         drop(engine);

@@ -146,7 +146,7 @@ fn race(seed: u64, shutdown: Option<Shutdown>) {
                                 let record = &mine[random.random_range(0..mine.len())];
                                 match act {
                                     6 | 7 => record.handle.cancel(),
-                                    8 => drop(engine.jobs().remove(record.handle.id())),
+                                    8 => drop(engine.remove(record.handle.id())),
                                     _ => {
                                         record.handle.wait().unwrap();
                                         check(record);

@@ -2,7 +2,7 @@
 
 use super::{Here, Reports};
 use crate::clock;
-use crate::job::AnyJob;
+use crate::job::{AnyJob, judge};
 
 /// Runs a job that the caller has claimed, and reports it. Takes the time and gives the time
 /// when the job's function had returned: for a pump, that is when the next job starts.
@@ -10,8 +10,19 @@ pub(crate) fn execute(job: &dyn AnyJob, reports: &dyn Reports, now: u64) -> u64 
     let head = job.head();
     let key = head.key();
     head.start(now);
+    let tells_start = head.tells_start();
+    if tells_start {
+        reports.post_started(key, now);
+        reports.drive();
+    }
     let ok = Here::running(key, || job.run_here());
+    let ended = judge(job, ok);
     let then = clock::now();
-    reports.finished(key, ok, then);
+    if tells_start {
+        reports.post_finished(key, ended);
+        reports.drive();
+    } else {
+        reports.finished(key, ended, then);
+    }
     then
 }

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use crate::error::JobError;
-use crate::job::AnyJob;
+use crate::job::{AnyJob, Ended, judge};
 
 mod blocking;
 mod execute;
@@ -41,13 +41,17 @@ impl Run {
 
 /// Where backends report.
 pub(crate) trait Reports: Send + Sync {
-    /// The run of this job has ended: its result (`ok`) or error is stored in the job. Only
+    /// The run of this job has begun, which [wants to tell](crate::job::Head::tells_start). Only
     /// puts the news into the dispatcher's inbox.
-    fn post_finished(&self, key: u64, ok: bool);
+    fn post_started(&self, key: u64, at: u64);
+
+    /// The run of this job has ended: its result or error is stored in the job, and
+    /// [judged](crate::job::judge). Only puts the news into the dispatcher's inbox.
+    fn post_finished(&self, key: u64, ended: Ended);
 
     /// As [`post_finished`](Self::post_finished) and then [`drive`](Self::drive), for a run
-    /// that ended at that time.
-    fn finished(&self, key: u64, ok: bool, at: u64);
+    /// that ended at that time. Not for one whose start was told: it could be overtaken.
+    fn finished(&self, key: u64, ended: Ended, at: u64);
 
     /// Lets the dispatcher act on its inbox: on this thread if no other is at it. Call it after
     /// posting, with no lock held.
@@ -96,7 +100,7 @@ fn abort_unclaimed(run: &Run, reports: &std::sync::Weak<dyn Reports>) {
     if run.claim()
         && let Some(reports) = reports.upgrade()
     {
-        reports.post_finished(run.job.head().key(), false);
+        reports.post_finished(run.job.head().key(), Ended::Failed);
         reports.drive();
     }
 }
@@ -104,7 +108,7 @@ fn abort_unclaimed(run: &Run, reports: &std::sync::Weak<dyn Reports>) {
 /// Fails a claimed job whose thread the system refused.
 fn fail_unstarted(job: &dyn AnyJob, reports: &dyn Reports, thread: &str, error: &std::io::Error) {
     job.store_error(JobError::no_worker(format!("{thread} could not be started: {error}")));
-    reports.post_finished(job.head().key(), false);
+    reports.post_finished(job.head().key(), judge(job, false));
 }
 
 /// Joins a thread of a backend.

@@ -21,7 +21,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use super::tally::{HUNGRY, QUEUED, SERVER, Tally};
 use super::{Backend, Here, Reports, Run, execute};
 use crate::clock;
-use crate::job::{EngineId, KindId};
+use crate::job::{Ended, EngineId, KindId};
 
 /// How many rounds a pump with nothing to do looks for more before it ends.
 const LINGER: u32 = 24;
@@ -283,14 +283,18 @@ struct Hungry<'a> {
 }
 
 impl Reports for Hungry<'_> {
-    fn post_finished(&self, key: u64, ok: bool) {
-        self.shared.tally.add(HUNGRY);
-        self.reports.post_finished(key, ok);
+    fn post_started(&self, key: u64, at: u64) {
+        self.reports.post_started(key, at);
     }
 
-    fn finished(&self, key: u64, ok: bool, at: u64) {
+    fn post_finished(&self, key: u64, ended: Ended) {
         self.shared.tally.add(HUNGRY);
-        self.reports.finished(key, ok, at);
+        self.reports.post_finished(key, ended);
+    }
+
+    fn finished(&self, key: u64, ended: Ended, at: u64) {
+        self.shared.tally.add(HUNGRY);
+        self.reports.finished(key, ended, at);
     }
 
     fn drive(&self) {

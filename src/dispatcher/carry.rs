@@ -14,7 +14,7 @@ use crate::job::{KindId, Status, Waiter, drop_quietly};
 #[derive(Default)]
 pub(super) struct After {
     pub(super) wakes: Vec<Waiter>,
-    pub(super) aborts: Vec<(Payload, KindId)>,
+    pub(super) aborts: Vec<(Run, KindId)>,
     pub(super) garbage: Vec<Box<dyn Send>>,
     pub(super) forgotten: Vec<Payload>,
     /// Finished jobs without handles.
@@ -55,7 +55,12 @@ impl Dispatcher {
                 desk.kicks |= 1 << kind as u8;
             }
             Effect::Inline(job) => desk.inline = Some(job),
-            Effect::Abort(job, kind) => desk.after().aborts.push((job, kind)),
+            Effect::Abort(job, kind, stop) => {
+                job.head().set_stop(stop);
+                let run = job.head().run();
+                desk.after().aborts.push((Run { job, run }, kind));
+            }
+            Effect::Again { payload, anew } => payload.head().again(anew),
             Effect::Ask { key, question } => desk.after().questions.push((key, question)),
             Effect::Publish { key, verdict } => {
                 let Some(job) = desk.core.get(key) else { return };
@@ -64,6 +69,10 @@ impl Dispatcher {
                     Verdict::Failed => (Status::Failed, None),
                     Verdict::Cancelled(reason) => {
                         (Status::Cancelled, Some(JobError::cancelled(reason)))
+                    }
+                    Verdict::TimedOut(limit) => {
+                        let limit = std::time::Duration::from_nanos(limit);
+                        (Status::Failed, Some(JobError::timed_out(limit)))
                     }
                     Verdict::ConditionPanicked(panic) => {
                         (Status::Failed, Some(JobError::condition_panicked(panic)))
@@ -115,9 +124,8 @@ impl Dispatcher {
         for waiter in after.wakes {
             waiter.wake();
         }
-        for (job, kind) in after.aborts {
-            let run = job.head().run();
-            self.backends[kind as usize].abort(&Run { job, run });
+        for (run, kind) in after.aborts {
+            self.backends[kind as usize].abort(&run);
         }
         for (key, question) in after.questions {
             if let Err(error) = self.asker.ask(self.engine, &self.itself, key, question) {

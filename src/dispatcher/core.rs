@@ -8,13 +8,14 @@
 //!   *cancelled* as soon as that can no longer come true ([`waiting`](super::waiting));
 //! * a ready job goes *out* when its kind and the engine have a permit left, oldest first;
 //! * a job that is out ends when its backend says so, and only then frees its permit;
-//! * a job that was called off meanwhile ends as cancelled, whatever the backend says.
+//! * a job that was called off meanwhile ends as cancelled, whatever the backend says;
+//! * one that failed and has retries left goes back to the queue ([`running`](super::running)).
 
 use std::collections::VecDeque;
 
 use super::edge::{Edge, Edges};
 use super::message::{Effect, Event, Key, Nanos, Refusal, Submission, Verdict};
-use super::node::{Cause, Needs, Node, Out, State};
+use super::node::{Needs, Node, Out, State};
 use super::ready::{Limits, Ready};
 use super::table::Table;
 use super::waiting::ended_otherwise;
@@ -51,9 +52,11 @@ pub(crate) struct Core<P> {
     pub(super) finished: VecDeque<Key>,
     pub(super) finished_here: usize,
     keep_finished: usize,
-    closed: bool,
+    pub(super) closed: bool,
     /// Work list of [`Core::conclude`], kept for its memory.
     ending: Vec<(Key, Verdict)>,
+    /// Jobs between two attempts.
+    pub(super) delayed: usize,
     /// The latest time that an event had, by both clocks.
     pub(super) moment: Moment,
 }
@@ -75,6 +78,7 @@ impl<P: Clone> Core<P> {
             blocked: Vec::new(),
             wheel: Wheel::new(),
             live: 0,
+            delayed: 0,
             finished: VecDeque::new(),
             finished_here: 0,
             keep_finished,
@@ -91,7 +95,9 @@ impl<P: Clone> Core<P> {
         self.ring(effects);
         match event {
             Event::Submit(submission) => self.submit(submission, effects),
-            Event::Finished { key, ok } => self.run_ended(key, ok, effects),
+            Event::Started { key } => self.run_began(key),
+            Event::Finished { key, ended } => self.run_ended(key, ended, effects),
+            Event::Rerun(submission) => self.rerun(submission, effects),
             Event::Cancel { key, reason } => self.cancel(key, reason, effects),
             Event::CancelAll { reason } => self.cancel_all(reason, effects),
             Event::TakeInline { key, over } => self.take_inline(key, over, effects),
@@ -106,11 +112,13 @@ impl<P: Clone> Core<P> {
             Event::ClockSet { offset } => self.clock_set(offset, effects),
             Event::Answer { key, number, answer } => self.answered(key, number, answer, effects),
         }
+        // What it has set for no later than now.
+        self.ring(effects);
         while self.start_one(false, effects) {}
     }
 
     fn submit(&mut self, submission: Submission<P>, effects: &mut Vec<Effect<P>>) {
-        let Submission { key, kind, needs, nested, payload } = submission;
+        let Submission { key, kind, needs, nested, rules, payload } = submission;
         if self.closed {
             return effects.push(Effect::Refuse(payload, Refusal::Closed));
         }
@@ -141,7 +149,7 @@ impl<P: Clone> Core<P> {
         debug_assert_eq!(node.state, State::Expected, "a job is submitted once");
         node.payload = Some(payload);
         node.kind = kind;
-        node.needs = Needs::new(edges, tree);
+        node.needs = Needs::new(edges, tree, rules);
         node.state = State::Waiting(waits);
         self.counts.unfinished += 1;
         let verdict = match broken {
@@ -189,11 +197,11 @@ impl<P: Clone> Core<P> {
     }
 
     pub(super) fn make_ready(&mut self, key: Key) {
-        self.disarm(key);
         if let Some(node) = self.nodes.get_mut(key) {
             node.state = State::Ready;
             self.ready.push(key, node.kind);
         }
+        self.watch(key, false);
     }
 
     /// Starts a ready job; false if there is none, or no permit and it must not go `over`.
@@ -221,43 +229,6 @@ impl<P: Clone> Core<P> {
         self.counts.out += 1;
         if let Some(payload) = &node.payload {
             effects.push(Effect::Inline(payload.clone()));
-        }
-    }
-
-    fn run_ended(&mut self, key: Key, ok: bool, effects: &mut Vec<Effect<P>>) {
-        let Some(node) = self.nodes.get_mut(key) else { return };
-        let State::Out(out) = node.state else {
-            debug_assert!(false, "only a job that is out can end its run");
-            return;
-        };
-        debug_assert!(!out.blocked, "a job's function has returned, so it waits for nothing");
-        self.ready.give_back(node.kind);
-        self.counts.out -= 1;
-        let verdict = match (out.cancelled, ok) {
-            (Some(cause), _) => Verdict::Cancelled(cause.into()),
-            (None, true) => Verdict::Done,
-            (None, false) => Verdict::Failed,
-        };
-        self.conclude(key, verdict, effects);
-    }
-
-    fn cancel(&mut self, key: Key, reason: CancelReason, effects: &mut Vec<Effect<P>>) {
-        let Some(node) = self.nodes.get_mut(key) else { return };
-        match &mut node.state {
-            State::Expected | State::Finished(_) => {}
-            State::Waiting(_) => self.conclude(key, Verdict::Cancelled(reason), effects),
-            State::Ready => {
-                self.ready.forget_one();
-                self.conclude(key, Verdict::Cancelled(reason), effects);
-            }
-            State::Out(out) => {
-                if out.cancelled.is_none() {
-                    out.cancelled = Some(Cause::from(reason));
-                    if let Some(payload) = &node.payload {
-                        effects.push(Effect::Abort(payload.clone(), node.kind));
-                    }
-                }
-            }
         }
     }
 
@@ -323,13 +294,14 @@ impl<P: Clone> Core<P> {
             }
             let (status, count) = match &verdict {
                 Verdict::Done => (Status::Done, &mut self.counts.done),
-                Verdict::Failed | Verdict::ConditionPanicked(_) => {
+                Verdict::Failed | Verdict::TimedOut(_) | Verdict::ConditionPanicked(_) => {
                     (Status::Failed, &mut self.counts.failed)
                 }
                 Verdict::Cancelled(_) => (Status::Cancelled, &mut self.counts.cancelled),
             };
             *count += 1;
             let was = std::mem::replace(&mut node.state, State::Finished(status));
+            self.delayed -= usize::from(was == State::Delayed);
             self.counts.unfinished -= 1;
             self.finished.push_back(key);
             self.finished_here += 1;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::core::Core;
 use super::message::Key;
-use super::node::{Node, Out, State};
+use super::node::{Needs, Node, Out, State};
 use super::run::{Dispatcher, Payload};
 use crate::condition::Statuses;
 use crate::id::JobId;
@@ -32,12 +32,21 @@ impl Core<Payload> {
             Some(State::Waiting(_)) => {
                 text.push_str(" is pending: it waits for");
                 if let Some(node) = node {
-                    self.explain_needs(text, node);
+                    self.explain_needs(text, head.key(), node);
                 }
             }
             Some(State::Ready) => {
                 text.push_str(" is pending: it is ready and waits for its turn; ");
                 self.explain_permits(text, head.kind());
+            }
+            Some(State::Delayed) => {
+                text.push_str(" is pending: it failed, and is tried again");
+                if let Some(Needs::Many(wants)) = node.map(|node| &node.needs)
+                    && let Some(at) = wants.attempts.as_ref().and_then(|attempts| attempts.again_at)
+                {
+                    let left = at.saturating_sub(self.moment().now).div_ceil(1_000_000);
+                    let _ = write!(text, " in {:?}", std::time::Duration::from_millis(left));
+                }
             }
             Some(State::Out(out)) => self.explain_out(text, job, out),
             Some(State::Finished(_)) | Some(State::Expected) | None => {
@@ -54,8 +63,8 @@ impl Core<Payload> {
         }
     }
 
-    fn explain_needs(&self, text: &mut String, node: &Node<Payload>) {
-        let open = node.needs.edges().iter().filter(|edge| self.is_open(edge.key()));
+    fn explain_needs(&self, text: &mut String, key: Key, node: &Node<Payload>) {
+        let open = node.needs.edges().iter().filter(|edge| self.is_awaited(edge.key(), key));
         for (count, edge) in open.enumerate() {
             text.push_str("\n  ");
             if count == MOST_TOLD {

@@ -42,8 +42,9 @@ impl<P: Clone> Core<P> {
             self.dependents(key).map(|down| (down, key)).collect();
         let mut open: Vec<Key> = self.dependents(key).collect();
         while let Some(at) = open.pop() {
-            // One that was cancelled stays in the lists of what it waited for.
-            if self.nodes.get(at).is_none_or(Node::is_finished) {
+            // One that was cancelled stays in the lists of what it waited for, and may run again.
+            let waits = |node: &Node<P>| matches!(node.state, State::Waiting(_));
+            if !self.nodes.get(at).is_some_and(waits) {
                 continue;
             }
             if goal.contains(&at) {
@@ -73,7 +74,7 @@ impl<P: Clone> Core<P> {
 
     /// Whether unfinished jobs remain and nothing that the engine has can make one ready.
     pub(crate) fn is_stalled(&self) -> bool {
-        self.counts.unfinished > 0 && self.is_quiet() && self.live == 0
+        self.counts.unfinished > 0 && self.is_quiet() && self.live + self.delayed == 0
     }
 
     /// Whether the engine is stalled for good: no job that blocks in its own code could still
@@ -110,7 +111,16 @@ impl<P: Clone> Core<P> {
     ) -> impl Iterator<Item = Key> + 'a {
         let waiting = matches!(node.state, State::Waiting(_)).then(|| node.needs.jobs());
         let own_code = self.blocked.iter().filter(move |b| b.key == key).map(|b| b.on);
-        waiting.into_iter().flatten().chain(own_code).filter(|&up| self.is_open(up))
+        let needs = waiting.into_iter().flatten().filter(move |&up| self.is_awaited(up, key));
+        needs.chain(own_code.filter(|&up| self.is_open(up)))
+    }
+
+    /// Whether a job's needs have yet to hear of the end of `up`, which is one of them.
+    pub(super) fn is_awaited(&self, up: Key, key: Key) -> bool {
+        self.nodes.get(up).is_some_and(|node| {
+            let hears = || node.downstream.as_slice().iter().any(|edge| edge.key() == key);
+            !node.is_finished() && (!node.reran || hears())
+        })
     }
 
     /// Whether the job is in the table and not finished.
@@ -170,7 +180,7 @@ impl<P: Clone> Core<P> {
             let mut needed = None;
             if matches!(node.state, State::Waiting(_)) {
                 while let Some(up) = node.needs.job(*at) {
-                    needed = up.filter(|&up| self.is_open(up));
+                    needed = up.filter(|&up| self.is_awaited(up, *key));
                     if needed.is_some() {
                         break;
                     }

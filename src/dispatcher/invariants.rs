@@ -3,7 +3,7 @@
 use super::core::Core;
 use super::edge::Edge;
 use super::message::Key;
-use super::node::{Needs, Node, State};
+use super::node::{Needs, Node, Out, State};
 use crate::condition::Tree;
 use crate::job::KindId;
 
@@ -13,7 +13,7 @@ impl<P: Clone> Core<P> {
     pub(crate) fn sanity_check(&self) {
         let mut permits = [0; KindId::COUNT];
         let (mut unfinished, mut out_jobs, mut ready, mut finished, mut blocked) = (0, 0, 0, 0, 0);
-        let (mut timers, mut live) = (0, 0);
+        let (mut timers, mut live, mut delayed) = (0, 0, 0);
         for (key, node) in self.nodes.iter() {
             match node.state {
                 State::Expected => {
@@ -22,12 +22,15 @@ impl<P: Clone> Core<P> {
                 }
                 State::Waiting(waits) => {
                     unfinished += 1;
-                    let open =
-                        node.needs.edges().iter().filter(|up| self.is_open(up.key())).count();
+                    let edges = || {
+                        let needs = node.needs.edges().iter();
+                        needs.filter(|up| self.is_awaited(up.key(), key))
+                    };
+                    let open = edges().count();
                     assert_eq!(open, waits as usize, "{key}: its count of waits is off");
                     let tree = node.needs.tree();
                     assert!(waits > 0 || tree.is_some(), "{key}: waits for nothing");
-                    for up in node.needs.edges().iter().filter(|up| self.is_open(up.key())) {
+                    for up in edges() {
                         assert!(
                             self.has_edge(up.to(key), up.key()),
                             "{key}: half an edge to {up:?}"
@@ -48,6 +51,11 @@ impl<P: Clone> Core<P> {
                         let next = tree.next_look(self.moment, wants.live);
                         assert_eq!(wants.timer.map(|(_, at)| at), next, "{key}: its timer is off");
                     }
+                }
+                State::Delayed => {
+                    unfinished += 1;
+                    delayed += 1;
+                    self.check_begun(key, node);
                 }
                 State::Ready => {
                     unfinished += 1;
@@ -84,6 +92,7 @@ impl<P: Clone> Core<P> {
         }
         assert_eq!(self.blocked.len(), blocked, "the list of blocked jobs is off");
         assert_eq!(self.finished_here, finished, "the count of finished jobs is off");
+        assert_eq!(self.delayed, delayed, "the count of delayed jobs is off");
         assert_eq!(self.live, live, "the count of live jobs is off");
         assert_eq!(self.wheel.len(), timers, "timers that are nobody's, or lost");
         assert!(self.next_deadline().is_none_or(|at| at > self.moment.now), "a timer is overdue");
@@ -96,9 +105,13 @@ impl<P: Clone> Core<P> {
 
     /// A job that waits no more.
     fn check_begun(&self, key: Key, node: &Node<P>) {
-        let open = node.needs.edges().iter().any(|up| self.is_open(up.key()));
+        let open = node.needs.edges().iter().any(|up| self.is_awaited(up.key(), key));
         assert!(!open, "{key}: too early");
-        let quiet = node.needs.wants().is_none_or(|wants| !wants.live && wants.timer.is_none());
-        assert!(quiet, "{key}: waits no more, yet has a timer");
+        let Some(wants) = node.needs.wants() else { return };
+        assert!(!wants.live, "{key}: waits no more, yet is live");
+        let told = matches!(node.state, State::Out(Out { cancelled: Some(_), .. }));
+        let next = wants.attempts.as_ref().and_then(|attempts| attempts.next());
+        let next = next.filter(|_| !told);
+        assert_eq!(wants.timer.map(|(_, at)| at), next, "{key}: the timer of its attempts is off");
     }
 }

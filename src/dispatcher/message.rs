@@ -4,9 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::edge::Edge;
+use super::rules::Rules;
 use crate::condition::{Named, Question, Statuses, Tree, Watched};
 use crate::error::{CancelReason, PanicInfo};
-use crate::job::{Head, KindId, Status};
+use crate::job::{Ended, Head, KindId, Status, Stop};
 
 /// A job's key in its engine: its place in this process's count of jobs.
 pub(crate) type Key = u64;
@@ -19,8 +20,12 @@ pub(crate) type Nanos = u64;
 pub(crate) enum Event<P> {
     /// A job was submitted ([`Engine::submit`](crate::Engine::submit)).
     Submit(Submission<P>),
-    /// A backend ended a run of the job, with a result (`ok`) or an error.
-    Finished { key: Key, ok: bool },
+    /// A run of a job that says so has begun.
+    Started { key: Key },
+    /// A backend ended a run of the job.
+    Finished { key: Key, ended: Ended },
+    /// A finished job is to run again ([`JobHandle::rerun`](crate::JobHandle::rerun)).
+    Rerun(Submission<P>),
     /// Someone called the job off ([`JobHandle::cancel`](crate::JobHandle::cancel)).
     Cancel { key: Key, reason: CancelReason },
     /// All unfinished jobs are called off ([`Engine::shutdown`](crate::Engine::shutdown)).
@@ -55,6 +60,7 @@ pub(crate) struct Submission<P> {
     /// The jobs that must end as wanted: arguments first.
     pub(crate) needs: Vec<Need>,
     pub(crate) nested: Option<Box<Nested>>,
+    pub(crate) rules: Option<Rules>,
     pub(crate) payload: P,
 }
 
@@ -125,8 +131,12 @@ pub(crate) enum Effect<P> {
     Start(P, KindId),
     /// The thread that asked for it may run the job.
     Inline(P),
-    /// Ask the backend to stop the job, or not to start it; it reports `Finished` as ever.
-    Abort(P, KindId),
+    /// Tell the job why it is to stop, and ask the backend to stop it, or not to start it; it
+    /// reports `Finished` as ever.
+    Abort(P, KindId, Stop),
+    /// The job will run once more: what the last run left is to be forgotten. `anew`: it had
+    /// ended, and begins as if it had never run.
+    Again { payload: P, anew: bool },
     /// This is final: tell whoever waits. The job is in the table.
     Publish { key: Key, verdict: Verdict },
     /// Ask a custom condition of that job; the answer is an [`Event::Answer`].
@@ -139,6 +149,8 @@ pub(crate) enum Verdict {
     Done,
     Failed,
     Cancelled(CancelReason),
+    /// Failed, for it took longer than so many nanoseconds.
+    TimedOut(Nanos),
     /// Failed, for its condition panicked.
     ConditionPanicked(PanicInfo),
 }
@@ -150,4 +162,6 @@ pub(crate) enum Refusal {
     Closed,
     /// The job would wait for itself, by way of these jobs.
     Cycle(Vec<Key>),
+    /// The job is to run again, and has not ended.
+    NotFinished,
 }

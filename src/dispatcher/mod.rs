@@ -5,7 +5,8 @@
 //! | [`message`] | events in, effects out |
 //! | [`core`] | the state machine: `handle(event, now) → effects`, pure |
 //! | [`node`], [`edge`], [`table`], [`ready`], [`graph`] | its parts: a job, who waits for whom, jobs by key, queues and permits, questions about the graph |
-//! | [`waiting`], [`wheel`] | jobs that wait, and timers |
+//! | [`waiting`], [`running`], [`rules`] | jobs that wait, jobs that run, what these say of their attempts |
+//! | [`wheel`] | timers |
 //! | [`explain`] | what a job waits for, in words |
 //! | [`baton`] | whose turn it is |
 //! | [`alarm`], [`asker`] | what the dispatcher thread sleeps on, and the thread for custom conditions |
@@ -27,7 +28,9 @@ mod invariants;
 mod message;
 mod node;
 mod ready;
+mod rules;
 mod run;
+mod running;
 mod shutdown;
 #[cfg(test)]
 mod simulation;
@@ -42,4 +45,5 @@ use crate::sync;
 pub(crate) use core::Core;
 pub(crate) use message::{Need, Nested, Refusal, Submission};
 pub(crate) use ready::Limits;
+pub(crate) use rules::Rules;
 pub(crate) use run::{Backends, Dispatcher, Payload};

@@ -2,10 +2,11 @@
 
 use super::edge::{Edge, Edges};
 use super::message::{Key, Nanos};
+use super::rules::{Attempts, Rules};
 use super::wheel::TimerId;
 use crate::condition::Tree;
 use crate::error::CancelReason;
-use crate::job::{KindId, Status};
+use crate::job::{KindId, Status, Stop};
 
 /// A job in the core.
 pub(crate) struct Node<P> {
@@ -13,6 +14,8 @@ pub(crate) struct Node<P> {
     pub(crate) payload: Option<P>,
     pub(crate) kind: KindId,
     pub(crate) state: State,
+    /// It had ended before: who waited for it then is not among its dependents any more.
+    pub(crate) reran: bool,
     /// What it waits for, or waited for until it was ready.
     pub(crate) needs: Needs,
     /// The unfinished jobs that need it.
@@ -29,6 +32,8 @@ pub(crate) enum State {
     Waiting(u32),
     /// In the ready queue.
     Ready,
+    /// Between two attempts.
+    Delayed,
     /// Handed to a backend, or run by a waiting thread.
     Out(Out),
     /// Ended.
@@ -49,6 +54,21 @@ pub(crate) struct Out {
 pub(crate) enum Cause {
     Requested,
     Shutdown,
+    /// All its attempts together took too long.
+    TimedOut,
+    /// This attempt took too long.
+    AttemptTimedOut,
+}
+
+impl Cause {
+    /// What to tell the job.
+    pub(crate) fn stop(self) -> Stop {
+        match self {
+            Self::Requested | Self::Shutdown => Stop::Cancelled,
+            Self::TimedOut => Stop::TimedOut,
+            Self::AttemptTimedOut => Stop::AttemptTimedOut,
+        }
+    }
 }
 
 impl From<CancelReason> for Cause {
@@ -56,15 +76,6 @@ impl From<CancelReason> for Cause {
         match reason {
             CancelReason::Shutdown => Self::Shutdown,
             _ => Self::Requested,
-        }
-    }
-}
-
-impl From<Cause> for CancelReason {
-    fn from(cause: Cause) -> Self {
-        match cause {
-            Cause::Requested => Self::Requested,
-            Cause::Shutdown => Self::Shutdown,
         }
     }
 }
@@ -79,25 +90,37 @@ pub(crate) enum Needs {
     Many(Box<Wants>),
 }
 
-/// What a job waits for, if it is more than one job.
+/// What a job waits for, if it is more than one job, and what else few jobs have.
 #[derive(Debug, Default)]
 pub(crate) struct Wants {
     /// All of these jobs.
     pub(crate) edges: Vec<Edge>,
     /// And its nested condition.
     pub(crate) tree: Option<Tree>,
-    /// When its condition is to be looked at again.
+    /// Where its attempts stand, if it says anything about them.
+    pub(crate) attempts: Option<Box<Attempts>>,
+    /// When it is to be looked at again.
     pub(crate) timer: Option<(TimerId, Nanos)>,
     /// Counted among the jobs that time alone may make ready.
     pub(crate) live: bool,
 }
 
 impl Needs {
-    pub(crate) fn new(edges: Vec<Edge>, tree: Option<Tree>) -> Self {
-        match (&edges[..], tree) {
-            ([], None) => Self::Nothing,
-            ([edge], None) => Self::One(*edge),
-            (_, tree) => Self::Many(Box::new(Wants { edges, tree, ..Wants::default() })),
+    pub(crate) fn new(edges: Vec<Edge>, tree: Option<Tree>, rules: Option<Rules>) -> Self {
+        let attempts = rules.map(|rules| Box::new(Attempts::new(rules)));
+        match (&edges[..], tree, attempts) {
+            ([], None, None) => Self::Nothing,
+            ([edge], None, None) => Self::One(*edge),
+            (_, tree, attempts) => {
+                Self::Many(Box::new(Wants { edges, tree, attempts, ..Wants::default() }))
+            }
+        }
+    }
+
+    pub(crate) fn attempts_mut(&mut self) -> Option<&mut Attempts> {
+        match self {
+            Self::Many(wants) => wants.attempts.as_deref_mut(),
+            _ => None,
         }
     }
 
@@ -157,6 +180,7 @@ impl<P> Node<P> {
             payload: None,
             kind: KindId::Local,
             state: State::Expected,
+            reran: false,
             needs: Needs::Nothing,
             downstream: Edges::None,
         }

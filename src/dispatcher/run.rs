@@ -25,11 +25,12 @@ use super::baton::Baton;
 use super::carry::After;
 use super::core::Core;
 use super::message::{Effect, Event, Key, Nanos, Need, Refusal, Submission};
+use super::rules::Rules;
 use super::sleepers::Sleepers;
 use crate::backend::{Backend, Reports, enter_service};
 use crate::clock::{self, Clock, Moment};
 use crate::error::{CancelReason, JobError};
-use crate::job::{AnyJob, EngineId, KindId, Status, drop_quietly};
+use crate::job::{AnyJob, Ended, EngineId, KindId, Status, drop_quietly};
 
 /// What the core carries for each job.
 pub(crate) type Payload = Arc<dyn AnyJob>;
@@ -44,8 +45,8 @@ pub(crate) type Backends = [Box<dyn Backend>; KindId::COUNT];
 pub(crate) struct Dispatcher {
     pub(super) engine: EngineId,
     pub(super) desk: Baton<Desk>,
-    /// Ends of runs.
-    ended: SegQueue<(Key, bool, Nanos)>,
+    /// What backends tell.
+    news: SegQueue<(News, Nanos)>,
     /// Submissions that need no answer, brought while the core was busy.
     submitted: SegQueue<(Submission<Payload>, Nanos)>,
     pub(super) backends: Backends,
@@ -65,6 +66,12 @@ pub(crate) struct Dispatcher {
     pub(super) ended_flag: Mutex<bool>,
     pub(super) ended_signal: Condvar,
     thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What a backend tells of a run.
+enum News {
+    Started(Key),
+    Ended(Key, Ended),
 }
 
 /// What the core's lock protects.
@@ -110,7 +117,7 @@ impl Dispatcher {
                 changed: false,
                 alarm_at: None,
             }),
-            ended: SegQueue::new(),
+            news: SegQueue::new(),
             submitted: SegQueue::new(),
             backends: backends(itself.clone()),
             clock,
@@ -225,6 +232,33 @@ impl Dispatcher {
         answer
     }
 
+    /// Has a finished job run again.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) fn rerun(&self, job: &Payload) -> Result<(), Refusal> {
+        let head = job.head();
+        let submission = Submission {
+            key: head.key(),
+            kind: head.kind(),
+            needs: Vec::new(),
+            nested: None,
+            rules: head.meta().and_then(Rules::of),
+            payload: Arc::clone(job),
+        };
+        let mut desk = self.desk.take();
+        self.take_in_all(&mut desk);
+        self.handle(&mut desk, Event::Rerun(submission), clock::now());
+        let refused = desk.refused.take();
+        self.settle(desk);
+        refused.map_or(Ok(()), Err)
+    }
+
+    /// Calls off every unfinished job.
+    pub(crate) fn cancel_all(&self, reason: CancelReason) {
+        self.tell(Event::CancelAll { reason });
+    }
+
     /// Takes no more submissions.
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
@@ -255,8 +289,12 @@ impl Dispatcher {
             return false;
         }
         let mut left = TURN;
-        while let Some((key, ok, at)) = self.ended.pop() {
-            self.handle(desk, Event::Finished { key, ok }, at);
+        while let Some((news, at)) = self.news.pop() {
+            let event = match news {
+                News::Started(key) => Event::Started { key },
+                News::Ended(key, ended) => Event::Finished { key, ended },
+            };
+            self.handle(desk, event, at);
             left -= 1;
             if left == 0 {
                 self.desk.leave_news();
@@ -341,16 +379,20 @@ impl Dispatcher {
 }
 
 impl Reports for Dispatcher {
-    fn post_finished(&self, key: Key, ok: bool) {
-        self.ended.push((key, ok, clock::now()));
+    fn post_started(&self, key: Key, at: Nanos) {
+        self.news.push((News::Started(key), at));
     }
 
-    fn finished(&self, key: Key, ok: bool, at: Nanos) {
+    fn post_finished(&self, key: Key, ended: Ended) {
+        self.news.push((News::Ended(key, ended), clock::now()));
+    }
+
+    fn finished(&self, key: Key, ended: Ended, at: Nanos) {
         if let Some(mut desk) = self.desk.try_take() {
-            self.handle(&mut desk, Event::Finished { key, ok }, at);
+            self.handle(&mut desk, Event::Finished { key, ended }, at);
             self.settle(desk);
         } else {
-            self.ended.push((key, ok, at));
+            self.news.push((News::Ended(key, ended), at));
             self.drive();
         }
     }

@@ -2,7 +2,6 @@
 
 use std::sync::atomic::Ordering;
 
-use super::message::Event;
 use super::run::Dispatcher;
 use crate::backend::is_of;
 use crate::error::CancelReason;
@@ -37,7 +36,7 @@ impl Dispatcher {
             return self.finish(drain);
         }
         if !drain {
-            self.tell(Event::CancelAll { reason: CancelReason::Shutdown });
+            self.cancel_all(CancelReason::Shutdown);
         }
         let this = std::sync::Arc::clone(&self);
         let spawned = std::thread::Builder::new()
@@ -56,7 +55,7 @@ impl Dispatcher {
     fn finish(&self, drain: bool) {
         // A drain ends early if what is left can never run.
         if !drain || self.wait_all(None).is_err() {
-            self.tell(Event::CancelAll { reason: CancelReason::Shutdown });
+            self.cancel_all(CancelReason::Shutdown);
         }
         if let Err(error) = self.wait_all(None) {
             log::error!(target: "executor_engine::engine", "jobs remain after the end: {error}");

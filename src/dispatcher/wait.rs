@@ -21,7 +21,7 @@ use std::time::Instant;
 
 use super::core::Core;
 use super::graph::Path;
-use super::message::{Event, Key, Nanos};
+use super::message::{Event, Key, Nanos, Refusal};
 use super::run::{Desk, Dispatcher, Payload};
 use super::sleepers::Place;
 use crate::backend::{Here, execute, is_of};
@@ -154,14 +154,14 @@ impl Dispatcher {
         }
         self.backends[head.kind() as usize].serve(job, deadline);
         let answer = loop {
-            if head.status().is_finished() {
+            if !head.is_awaited_by(&me) {
                 break Ok(true);
             }
             if is_over(deadline) {
                 break Ok(false);
             }
             sleep(deadline);
-            if head.status().is_finished() {
+            if !head.is_awaited_by(&me) {
                 break Ok(true);
             }
             let mut desk = self.desk.take();
@@ -190,7 +190,8 @@ impl Dispatcher {
             let mut desk = self.desk.take();
             self.take_in_all(&mut desk);
             let mut found = None;
-            let answer = if head.status().is_finished() {
+            let ended = if asleep { !head.is_awaited_by(&me) } else { head.status().is_finished() };
+            let answer = if ended {
                 Some(Ok(true))
             } else if is_over(deadline) {
                 Some(Ok(false))
@@ -231,7 +232,7 @@ impl Dispatcher {
             if asleep {
                 self.settle(desk);
                 self.backends[head.kind() as usize].serve(job, deadline);
-                if !head.status().is_finished() {
+                if head.is_awaited_by(&me) {
                     sleep(deadline);
                 }
                 continue;
@@ -352,6 +353,20 @@ impl Link for Dispatcher {
 
     fn cancel_job(&self, job: &Arc<dyn AnyJob>, reason: CancelReason) {
         self.tell(Event::Cancel { key: job.head().key(), reason });
+    }
+
+    fn rerun_job(&self, job: &Arc<dyn AnyJob>) -> Result<()> {
+        let id = job.head().id();
+        if !job.head().status().is_finished() {
+            return Err(Kind::NotFinished(id).into());
+        }
+        if !job.can_run_again() {
+            return Err(Kind::RunsOnce(id).into());
+        }
+        self.rerun(job).map_err(|refusal| match refusal {
+            Refusal::NotFinished | Refusal::Cycle(_) => Kind::NotFinished(id).into(),
+            Refusal::Closed => Kind::ShutDown.into(),
+        })
     }
 
     fn explain_job(&self, job: &Arc<dyn AnyJob>) -> String {

@@ -8,7 +8,7 @@
 use super::core::Core;
 use super::edge::Edge;
 use super::message::{Effect, Key, Nanos, Need, Nested, Verdict};
-use super::node::{Needs, Node, State, Wants};
+use super::node::{Needs, Node, Out, State, Wants};
 use crate::clock::Moment;
 use crate::condition::{Statuses, Tree};
 use crate::error::{CancelReason, PanicInfo, Unsatisfiable};
@@ -110,9 +110,28 @@ impl<P: Clone> Core<P> {
             tree.questions(moment.now, |question| effects.push(Effect::Ask { key, question }));
         }
         tree.end_moments();
-        let next = tree.next_look(moment, live);
-        self.arm(key, next, live);
+        self.watch(key, live);
         None
+    }
+
+    /// Sees to it that the job is looked at again when time can matter to it. `live`: by time
+    /// alone it may become ready.
+    pub(super) fn watch(&mut self, key: Key, live: bool) {
+        let moment = self.moment;
+        let Some(node) = self.nodes.get_mut(key) else { return };
+        let Needs::Many(wants) = &mut node.needs else { return };
+        let next = match node.state {
+            State::Expected | State::Finished(_) => None,
+            State::Waiting(_) => wants.tree.as_ref().and_then(|tree| tree.next_look(moment, live)),
+            State::Ready | State::Delayed | State::Out(_) => None,
+        };
+        let attempts = wants.attempts.as_ref().and_then(|attempts| attempts.next());
+        // One that is told to stop is not told again.
+        let told = matches!(node.state, State::Out(Out { cancelled: Some(_), .. }));
+        let finished = matches!(node.state, State::Finished(_));
+        let attempts = attempts.filter(|_| !told && !finished);
+        let next = [next, attempts].into_iter().flatten().min();
+        self.arm(key, next, live);
     }
 
     fn arm(&mut self, key: Key, next: Option<Nanos>, live: bool) {
@@ -133,18 +152,19 @@ impl<P: Clone> Core<P> {
         *timer = next.map(|at| (self.wheel.insert(at, key), at));
     }
 
-    /// A job waits no more.
-    pub(super) fn disarm(&mut self, key: Key) {
-        self.arm(key, None, false);
-    }
-
     /// Lets those timers ring that are due.
     pub(super) fn ring(&mut self, effects: &mut Vec<Effect<P>>) {
         while let Some((_, key)) = self.wheel.pop_due(self.moment.now) {
             if let Some(Needs::Many(wants)) = self.nodes.get_mut(key).map(|node| &mut node.needs) {
                 wants.timer = None;
             }
-            if let Some(verdict) = self.look(key, true, effects) {
+            let verdict = match self.nodes.get(key).map(|node| node.state) {
+                Some(State::Waiting(_)) => {
+                    self.late(key, effects).or_else(|| self.look(key, true, effects))
+                }
+                _ => self.late(key, effects),
+            };
+            if let Some(verdict) = verdict {
                 self.conclude(key, verdict, effects);
             }
         }
@@ -217,7 +237,7 @@ impl<P: Clone> Core<P> {
 
     /// A job has ended, from that state: it needs nothing any more.
     pub(super) fn let_go_of_needs(&mut self, key: Key, was: State) {
-        self.disarm(key);
+        self.watch(key, false);
         let Some(node) = self.nodes.get_mut(key) else { return };
         let needs = std::mem::take(&mut node.needs);
         // One that has run had them all, but for those of a nested condition.

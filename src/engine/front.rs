@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::clock;
 use crate::condition::{Condition, Plan, Zone};
-use crate::dispatcher::{Dispatcher, Need, Nested, Payload, Refusal, Submission};
+use crate::dispatcher::{Dispatcher, Need, Nested, Payload, Refusal, Rules, Submission};
 use crate::error::{Error, Kind, Result};
 use crate::id::JobId;
 use crate::job::{Job, JobHandle, KindId};
@@ -126,7 +126,8 @@ impl Engine {
     pub fn submit<K, T: 'static>(&self, mut job: Job<K, T>) -> Result<JobHandle<T>> {
         let now = clock::now();
         let condition = job.take_condition();
-        let submission = self.admit(&job.job.clone().into_any_job(), condition, now)?;
+        let rules = job.meta.as_deref().and_then(Rules::of);
+        let submission = self.admit(&job.job.clone().into_any_job(), condition, rules, now)?;
         if let Some(meta) = job.meta {
             job.job.head().set_meta(meta);
         }
@@ -136,7 +137,7 @@ impl Engine {
             Ok(()) => Ok(handle),
             Err(refusal) => {
                 handle.job().head().unsubmit();
-                Err(refused(refusal))
+                Err(refused(handle.id(), refusal))
             }
         }
     }
@@ -165,7 +166,8 @@ impl Engine {
         let mut submissions = Vec::with_capacity(jobs.size_hint().0);
         for mut job in jobs {
             let condition = job.take_condition();
-            match self.admit(&job.job.clone().into_any_job(), condition, now) {
+            let rules = job.meta.as_deref().and_then(Rules::of);
+            match self.admit(&job.job.clone().into_any_job(), condition, rules, now) {
                 Ok(submission) => submissions.push(submission),
                 Err(error) => {
                     take_back(&handles, 0);
@@ -182,7 +184,7 @@ impl Engine {
             Err((accepted, refusal)) => {
                 handles[..accepted].iter().for_each(JobHandle::cancel);
                 take_back(&handles, accepted);
-                Err(refused(refusal))
+                Err(refused(handles[accepted].id(), refusal))
             }
         }
     }
@@ -192,6 +194,7 @@ impl Engine {
         &self,
         job: &Payload,
         condition: Option<Condition>,
+        rules: Option<Rules>,
         now: u64,
     ) -> Result<Submission<Payload>> {
         let head = job.head();
@@ -248,9 +251,13 @@ impl Engine {
                 Box::new(Nested { tree, jobs, possible })
             });
         }
+        let retries = rules.as_ref().is_some_and(|rules| rules.retries > 0);
+        if retries && !job.can_run_again() {
+            return Err(Kind::RunsOnce(head.id()).into());
+        }
         head.submit(now);
         let (key, kind, payload) = (head.key(), head.kind(), Arc::clone(job));
-        Ok(Submission { key, kind, needs, nested, payload })
+        Ok(Submission { key, kind, needs, nested, rules, payload })
     }
 
     /// What a condition means for this engine.
@@ -374,9 +381,10 @@ fn take_back<T>(handles: &[JobHandle<T>], from: usize) {
     }
 }
 
-fn refused(refusal: Refusal) -> Error {
+pub(super) fn refused(id: JobId, refusal: Refusal) -> Error {
     match refusal {
         Refusal::Closed => Kind::ShutDown.into(),
+        Refusal::NotFinished => Kind::NotFinished(id).into(),
         Refusal::Cycle(keys) => {
             Kind::Cycle(keys.into_iter().map(JobId::from_count).collect()).into()
         }

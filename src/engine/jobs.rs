@@ -2,7 +2,6 @@
 
 use super::front::Engine;
 use crate::dispatcher::Payload;
-use crate::error::{Kind, Result};
 use crate::id::JobId;
 use crate::info::JobInfo;
 use crate::job::drop_quietly;
@@ -138,33 +137,6 @@ impl<'a> Jobs<'a> {
         self.len() == 0
     }
 
-    /// Forgets a finished job. Handles keep its result.
-    ///
-    /// # Errors
-    /// The engine has no such job, or it is not finished.
-    ///
-    /// ```
-    /// # use executor_engine::prelude::*;
-    /// # let engine = Engine::new()?;
-    /// let handle = engine.submit(ThreadJob::new(|| 1, ()))?;
-    /// engine.wait()?;
-    /// engine.jobs().remove(handle.id())?;
-    /// assert!(engine.jobs().get(handle.id()).is_none());
-    /// assert_eq!(handle.result()?, 1);
-    /// # Ok::<(), executor_engine::Error>(())
-    /// ```
-    pub fn remove(&self, id: JobId) -> Result<()> {
-        let key = id.count_here().ok_or(Kind::UnknownJob(id))?;
-        match self.engine.dispatcher().ask(|core| core.remove(key)) {
-            Ok(job) => {
-                drop_quietly(job);
-                Ok(())
-            }
-            Err(true) => Err(Kind::NotFinished(id).into()),
-            Err(false) => Err(Kind::UnknownJob(id).into()),
-        }
-    }
-
     /// Forgets all finished jobs, and says how many these were.
     ///
     /// ```
@@ -182,7 +154,7 @@ impl<'a> Jobs<'a> {
         count
     }
 
-    fn snapshot(&self, wanted: impl Fn(&Payload) -> bool) -> Vec<Payload> {
+    pub(super) fn snapshot(&self, wanted: impl Fn(&Payload) -> bool) -> Vec<Payload> {
         let dispatcher = self.engine.dispatcher();
         dispatcher.ask(|core| core.iter().filter(|job| wanted(job)).cloned().collect())
     }

@@ -44,8 +44,10 @@ pub(crate) enum Kind {
     DuplicateTask(String),
     /// No such job in the engine.
     UnknownJob(JobId),
-    /// The job cannot be removed yet.
+    /// The call needs a finished job.
     NotFinished(JobId),
+    /// The job was made to run once, or has let go of its function.
+    RunsOnce(JobId),
     /// `Engine::wait` from inside one of its jobs.
     WaitInsideJob,
     /// This process was started as a fork server but reached `main`.
@@ -202,6 +204,13 @@ impl Error {
         matches!(*self.0, Kind::NotFinished(_))
     }
 
+    /// The job cannot run again: it was made by a `once` constructor, or nobody has kept a handle
+    /// of it.
+    #[must_use]
+    pub fn is_runs_once(&self) -> bool {
+        matches!(*self.0, Kind::RunsOnce(_))
+    }
+
     /// `Engine::wait` was called from inside one of the engine's jobs.
     #[must_use]
     pub fn is_wait_inside_job(&self) -> bool {
@@ -302,6 +311,12 @@ impl fmt::Display for Error {
             Kind::NotFinished(id) => {
                 write!(f, "job {id} is not finished: cancel it or wait for it first")
             }
+            Kind::RunsOnce(id) => write!(
+                f,
+                "job {id} cannot run again: a job made by `once` gives its function away, and one \
+                 that nobody has kept a handle of has let go of it; make it by `new` or `try_new`, \
+                 and keep a handle"
+            ),
             Kind::WaitInsideJob => f.write_str(
                 "Engine::wait inside one of the engine's own jobs would wait for that job itself: \
                  wait for the jobs you need with JobHandle::wait",

@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +38,8 @@ enum Kind {
     Panic(PanicInfo),
     /// The job was called off.
     Cancelled(CancelReason),
+    /// The job, or its last attempt, took longer than this.
+    TimedOut(Duration),
     /// The worker process ended while it ran the job.
     WorkerDied(WorkerDeath),
     /// No worker process could be had.
@@ -179,6 +182,10 @@ impl JobError {
         Self(Arc::new(Kind::Cancelled(reason)))
     }
 
+    pub(crate) fn timed_out(limit: Duration) -> Self {
+        Self(Arc::new(Kind::TimedOut(limit)))
+    }
+
     pub(crate) fn worker_died(death: WorkerDeath) -> Self {
         Self(Arc::new(Kind::WorkerDied(death)))
     }
@@ -215,6 +222,12 @@ impl JobError {
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         matches!(*self.0, Kind::Cancelled(_))
+    }
+
+    /// The job, or its last attempt, took longer than its timeout allows.
+    #[must_use]
+    pub fn is_timed_out(&self) -> bool {
+        matches!(*self.0, Kind::TimedOut(_))
     }
 
     /// The worker process ended, or was dropped, while it ran the job.
@@ -340,6 +353,7 @@ impl fmt::Display for JobError {
                 write!(f, "the job panicked: {message}")
             }
             Kind::Cancelled(reason) => write!(f, "the job was cancelled: {reason}"),
+            Kind::TimedOut(limit) => write!(f, "the job took longer than its timeout of {limit:?}"),
             Kind::WorkerDied(death) => fmt::Display::fmt(death, f),
             Kind::NoWorker(why) => write!(f, "no worker process: {why}"),
             Kind::Codec(what) => f.write_str(what),

@@ -2,15 +2,19 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::args::{ArgPack, IntoArgs, Output};
 use super::cell::{AnyJob, Body, JobCell, TypedJob};
 use super::head::{KindId, Meta};
+use super::retry::Backoff;
 use crate::condition::{Condition, NamesJob, Target};
 use crate::error::JobError;
 use crate::id::JobId;
 use crate::status::Status;
-use crate::task::Callable;
+use crate::task::{Callable, TryCallableOnce};
 
 /// A job that is not submitted yet: what to call, with which arguments, and options.
 ///
@@ -76,6 +80,136 @@ impl<K, T> Job<K, T> {
             Some(first) => first & condition,
             None => condition,
         });
+        self
+    }
+
+    /// How often the job is tried again when it fails: when its function returns an error or
+    /// panics, its worker process dies, or an [attempt](Self::attempt_timeout) takes too long. Not
+    /// when it is cancelled. Default: never. Its dependents see the last attempt only.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    /// # let engine = Engine::new()?;
+    /// let calls = AtomicU32::new(0);
+    /// let third_time = move || match calls.fetch_add(1, Ordering::Relaxed) {
+    ///     2 => Ok("charm"),
+    ///     _ => Err("bad luck"),
+    /// };
+    /// let job = engine.submit(ThreadJob::try_new(third_time, ()).retries(5))?;
+    /// assert_eq!(job.result()?, "charm");
+    /// assert_eq!((job.attempt(), job.info().retry_remain()), (3, 3));
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn retries(mut self, most: u32) -> Self {
+        self.meta_mut().retry.most = most;
+        self
+    }
+
+    /// How long to wait before each retry; the same as [`backoff`](Self::backoff) with
+    /// [`Backoff::fixed`]. Default: no time.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # use std::time::Duration;
+    /// let job = ThreadJob::try_new(|| std::fs::read("there"), ())
+    ///     .retries(2)
+    ///     .retry_delay(Duration::from_secs(1));
+    /// ```
+    pub fn retry_delay(self, delay: Duration) -> Self {
+        self.backoff(Backoff::fixed(delay))
+    }
+
+    /// How long to wait before each retry, longer each time.
+    ///
+    /// ```
+    /// # use executor_engine::{Backoff, prelude::*};
+    /// # use std::time::Duration;
+    /// let job = ThreadJob::try_new(|| std::fs::read("there"), ())
+    ///     .retries(8)
+    ///     .backoff(Backoff::exponential(Duration::from_millis(50)).full_jitter());
+    /// ```
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.meta_mut().retry.backoff = backoff;
+        self
+    }
+
+    /// Only errors of which this says yes are retried. It is asked once per failure, on the
+    /// thread that saw it; if it panics, the job is not retried.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// let job = ThreadJob::try_new(|| "x".parse::<u8>(), ())
+    ///     .retries(9)
+    ///     .retry_if(|error| error.message().contains("timed out"));
+    /// let job = engine.submit(job)?;
+    /// assert!(job.result().is_err());
+    /// assert_eq!(job.attempt(), 1);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn retry_if(mut self, only_if: impl Fn(&JobError) -> bool + Send + Sync + 'static) -> Self {
+        self.meta_mut().retry.only_if = Some(Arc::new(only_if));
+        self
+    }
+
+    /// How long the job may take, from its first start to its end, with all its attempts and the
+    /// time between them. The time in which it waits for its turn before that does not count.
+    ///
+    /// Then it is told to stop, as by a cancellation, and fails with a
+    /// [timeout](JobError::is_timed_out) when it has: a process job's worker is ended, a thread
+    /// job stays `Running` until its function returns.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # use std::time::Duration;
+    /// #[task]
+    /// fn sleep(seconds: u64) { std::thread::sleep(Duration::from_secs(seconds)) }
+    ///
+    /// # let engine = Engine::new()?;
+    /// let job = ProcessJob::new(sleep, (3600,)).timeout(Duration::from_millis(50));
+    /// assert!(engine.submit(job)?.result().unwrap_err().is_timed_out());
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.meta_mut().timeout = Some(limit);
+        self
+    }
+
+    /// How long each attempt may take. One that takes longer is stopped, and has failed; then it
+    /// is retried, if there are [`retries`](Self::retries).
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # use std::time::Duration;
+    /// #[task]
+    /// fn sleep(seconds: u64) { std::thread::sleep(Duration::from_secs(seconds)) }
+    ///
+    /// # let engine = Engine::new()?;
+    /// let job = ProcessJob::new(sleep, (3600,))
+    ///     .attempt_timeout(Duration::from_millis(20))
+    ///     .retries(1);
+    /// let job = engine.submit(job)?;
+    /// assert!(job.result().unwrap_err().is_timed_out());
+    /// assert_eq!(job.attempt(), 2);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn attempt_timeout(mut self, limit: Duration) -> Self {
+        self.meta_mut().attempt_timeout = Some(limit);
+        self
+    }
+
+    /// Words by which jobs can be found, counted and cancelled together.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// let job = engine.submit(ThreadJob::new(|| 1, ()).tags(["nightly", "eu"]))?;
+    /// assert_eq!(job.info().tags(), ["nightly", "eu"]);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn tags<S: Into<String>>(mut self, tags: impl IntoIterator<Item = S>) -> Self {
+        self.meta_mut().tags.extend(tags.into_iter().map(Into::into));
         self
     }
 
@@ -175,5 +309,42 @@ where
 
     fn call(&self) -> Result<F::Output, JobError> {
         self.function.call(self.args.get()?)
+    }
+}
+
+/// The body of a job whose function can be called once only.
+pub(crate) struct Once<F, P, A> {
+    function: Mutex<Option<F>>,
+    args: P,
+    types: PhantomData<fn(A)>,
+}
+
+impl<F, P, A> Once<F, P, A> {
+    pub(crate) fn new<X>(function: F, args: X) -> Self
+    where
+        X: IntoArgs<A, Pack = P>,
+    {
+        Self { function: Mutex::new(Some(function)), args: args.into_args(), types: PhantomData }
+    }
+}
+
+impl<F, P, A> Body<F::Output> for Once<F, P, A>
+where
+    F: TryCallableOnce<A>,
+    P: ArgPack<A>,
+{
+    fn visit_upstream(&self, visit: &mut dyn FnMut(Arc<dyn AnyJob>)) {
+        self.args.visit_upstream(&mut |upstream| visit(upstream.0));
+    }
+
+    fn call(&self) -> Result<F::Output, JobError> {
+        let args = self.args.get()?;
+        let function = self.function.lock().take();
+        // It is started once: neither retries nor reruns are accepted.
+        function.ok_or_else(JobError::taken)?.try_call_once(args)
+    }
+
+    fn is_repeatable(&self) -> bool {
+        false
     }
 }

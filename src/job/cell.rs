@@ -29,6 +29,11 @@ pub(crate) trait Body<T>: Send {
     /// Runs the function in this process.
     fn call(&self) -> Result<T, JobError>;
 
+    /// Whether it can be called more than once.
+    fn is_repeatable(&self) -> bool {
+        true
+    }
+
     /// The task to call in a worker process; jobs that run in this process have none.
     fn task(&self) -> Option<&'static TaskDef> {
         None
@@ -62,6 +67,10 @@ pub(crate) trait AnyJob: Watched {
     /// Runs the claimed job in this process and stores how it went; true if it has a result.
     /// Catches panics.
     fn run_here(&self) -> bool;
+
+    /// Whether the job can run once more: it still has its function, and that can be called
+    /// again.
+    fn can_run_again(&self) -> bool;
 
     /// The task to call in a worker process.
     fn task(&self) -> Option<&'static TaskDef>;
@@ -203,6 +212,10 @@ where
     fn run_here(&self) -> bool {
         let result = self.with_body(|body| panics::catch(|| body.call()));
         self.store(result)
+    }
+
+    fn can_run_again(&self) -> bool {
+        self.body.lock().as_ref().is_some_and(B::is_repeatable)
     }
 
     fn task(&self) -> Option<&'static TaskDef> {

@@ -27,8 +27,8 @@ impl<W> Gate<W> {
         Status::from_u8(self.status.load(Ordering::Acquire) & !WAITED)
     }
 
-    /// Moves on to an unfinished status. Only one caller at a time may: before submission the
-    /// job's owner, while it runs its claimant, else the dispatcher.
+    /// Moves on to an unfinished status, or back to one. Only one caller at a time may: before
+    /// submission the job's owner, while it runs its claimant, else the dispatcher.
     pub(crate) fn advance(&self, to: Status) {
         debug_assert!(!to.is_finished());
         // Waiters set their bit at any time, so the status is changed beside it.
@@ -58,6 +58,12 @@ impl<W> Gate<W> {
             list.push(waiter);
         }
         Ok(())
+    }
+
+    /// Whether such a waiter is registered. One that was is not any more once an end has come,
+    /// whatever the status is by now.
+    pub(crate) fn has(&self, wanted: impl Fn(&W) -> bool) -> bool {
+        self.waiters.lock().as_ref().is_some_and(|list| list.iter().any(wanted))
     }
 
     /// Takes waiters off the list.

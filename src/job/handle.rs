@@ -295,6 +295,32 @@ impl<T> JobHandle<T> {
         }
     }
 
+    /// Runs a finished job once more: it goes back to `Pending` and ends anew, its result or error
+    /// replaced. Jobs that have used its result, or were cancelled for want of it, stay as they
+    /// are. Its arguments and its condition are not waited for again; attempts are counted anew.
+    ///
+    /// # Errors
+    /// The job is not finished; it was made by a `once` constructor; the engine was shut down.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    /// # let engine = Engine::new()?;
+    /// let count = AtomicU32::new(1);
+    /// let job = engine.submit(ThreadJob::new(move || count.fetch_add(1, Ordering::Relaxed), ()))?;
+    /// assert_eq!(job.result()?, 1);
+    /// job.rerun()?;
+    /// assert_eq!(job.result()?, 2);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn rerun(&self) -> Result<()> {
+        let job: Arc<dyn AnyJob> = Arc::clone(&self.job) as _;
+        match self.job.head().link() {
+            Some(link) => link.rerun_job(&job),
+            None => Err(Kind::ShutDown.into()),
+        }
+    }
+
     /// What the job waits for, in words: other jobs, its condition with all its parts, or its turn,
     /// and then what has no room for it. For people; the form is not fixed.
     ///
@@ -380,6 +406,8 @@ impl JobInfo {
             kind: head.kind().name(),
             status,
             attempt: head.attempt(),
+            retries: head.meta().map_or(0, |meta| meta.retry.most),
+            tags: head.meta().map_or_else(Vec::new, |meta| meta.tags.clone()),
             times: head.times(),
             error: if status.is_finished() { job.error() } else { None },
         }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::engine_id::EngineId;
 use super::gate::Gate;
 use super::panics;
+use super::retry::Retry;
 use crate::condition::Condition;
 use crate::id::JobId;
 use crate::status::Status;
@@ -47,12 +48,23 @@ pub(crate) struct Meta {
     pub(crate) fresh_process: bool,
     /// When it may run; the dispatcher's, once it is submitted.
     pub(crate) condition: Option<Condition>,
+    pub(crate) retry: Retry,
+    /// How long it may take from its first start to its end, and each attempt.
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) attempt_timeout: Option<Duration>,
+    pub(crate) tags: Vec<String>,
 }
 
 impl Meta {
     /// Whether it says nothing that would matter to a submitted job.
     fn is_empty(&self) -> bool {
-        self.name.is_none() && !self.fresh_process && self.condition.is_none()
+        let Self { name, fresh_process, condition, retry, timeout, attempt_timeout, tags } = self;
+        name.is_none()
+            && !fresh_process
+            && condition.is_none()
+            && retry.most == 0
+            && timeout.or(*attempt_timeout).is_none()
+            && tags.is_empty()
     }
 }
 
@@ -61,6 +73,8 @@ pub(crate) struct Head {
     key: u64,
     gate: Gate<Waiter>,
     kind: AtomicU8,
+    /// A [`Stop`].
+    stop: AtomicU8,
     /// `2 * run + claimed`: which run of the job this is, and whether somebody runs it.
     run: AtomicU32,
     attempt: AtomicU32,
@@ -73,6 +87,39 @@ pub(crate) struct Head {
     /// The engine that the job belongs to; 0 is none yet.
     engine: AtomicU64,
     meta: OnceLock<Box<Meta>>,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// With a result.
+    Done,
+    /// Without one, for good.
+    Failed,
+    /// Without one; it is to be tried again if there are retries left.
+    FailedForNow,
+}
+
+/// Why a job is to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Stop {
+    /// It is not.
+    No = 0,
+    Cancelled = 1,
+    TimedOut = 2,
+    AttemptTimedOut = 3,
+}
+
+impl Stop {
+    const fn from_u8(value: u8) -> Self {
+        match value {
+            1 => Self::Cancelled,
+            2 => Self::TimedOut,
+            3 => Self::AttemptTimedOut,
+            _ => Self::No,
+        }
+    }
 }
 
 /// Somebody to wake when the job is finished.
@@ -102,6 +149,7 @@ impl Head {
             key: JobId::next_count(),
             gate: Gate::new(),
             kind: AtomicU8::new(kind as u8),
+            stop: AtomicU8::new(Stop::No as u8),
             run: AtomicU32::new(0),
             attempt: AtomicU32::new(0),
             handles: AtomicU32::new(0),
@@ -152,6 +200,13 @@ impl Head {
         })
     }
 
+    /// Whether this thread, which is registered, has yet to see an end of the job. A job that runs
+    /// again has ended all the same.
+    pub(crate) fn is_awaited_by(&self, thread: &Thread) -> bool {
+        let this = |waiter: &Waiter| matches!(waiter, Waiter::Thread(t) if t.id() == thread.id());
+        !self.status().is_finished() && self.gate.has(this)
+    }
+
     /// Takes this thread off the waiters.
     pub(crate) fn remove_waiter(&self, thread: &Thread) {
         self.gate.remove(|waiter| matches!(waiter, Waiter::Thread(t) if t.id() == thread.id()));
@@ -167,6 +222,34 @@ impl Head {
         self.run
             .compare_exchange(run << 1, (run << 1) | 1, Ordering::AcqRel, Ordering::Relaxed)
             .is_ok()
+    }
+
+    /// Tells the job to stop. The dispatcher's alone.
+    pub(crate) fn set_stop(&self, stop: Stop) {
+        self.stop.store(stop as u8, Ordering::Release);
+    }
+
+    /// Whether and why the job is to stop.
+    pub(crate) fn stop(&self) -> Stop {
+        Stop::from_u8(self.stop.load(Ordering::Acquire))
+    }
+
+    /// The job will run once more, `anew` if it had ended. The dispatcher's alone.
+    pub(crate) fn again(&self, anew: bool) {
+        let run = self.run.load(Ordering::Relaxed) >> 1;
+        self.run.store(run.wrapping_add(1) << 1, Ordering::Release);
+        self.set_stop(Stop::No);
+        if anew {
+            self.attempt.store(0, Ordering::Relaxed);
+            self.started.store(0, Ordering::Relaxed);
+            self.finished.store(0, Ordering::Relaxed);
+        }
+        self.gate.advance(Status::Pending);
+    }
+
+    /// Whether the dispatcher wants to know when a run of the job begins.
+    pub(crate) fn tells_start(&self) -> bool {
+        self.meta().is_some_and(|meta| meta.timeout.or(meta.attempt_timeout).is_some())
     }
 
     /// Marks the job as running: its claimant's first act.

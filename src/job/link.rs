@@ -27,6 +27,12 @@ pub(crate) trait Link: Send + Sync {
     /// Calls the job off.
     fn cancel_job(&self, job: &Arc<dyn AnyJob>, reason: CancelReason);
 
+    /// Has the finished job run again.
+    ///
+    /// # Errors
+    /// It is not finished; it can run once only; the engine is shut down.
+    fn rerun_job(&self, job: &Arc<dyn AnyJob>) -> Result<()>;
+
     /// What the job waits for, in words.
     fn explain_job(&self, job: &Arc<dyn AnyJob>) -> String;
 }

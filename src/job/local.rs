@@ -1,9 +1,9 @@
 //! Local jobs: one after the other, in the order of submission, on one thread of the engine.
 
 use super::args::IntoArgs;
-use super::builder::{InProcess, Job};
+use super::builder::{InProcess, Job, Once};
 use super::head::KindId;
-use crate::task::{Callable, Fallible, TryCallable};
+use crate::task::{Callable, CallableOnce, Fallible, Infallible, TryCallable, TryCallableOnce};
 
 /// The kind of jobs that run on the engine's serial lane.
 #[derive(Clone, Copy, Debug)]
@@ -65,5 +65,48 @@ impl<T: Send + 'static> Job<Local, T> {
         A: 'static,
     {
         Self::with_body(KindId::Local, InProcess::new(Fallible(what), args))
+    }
+
+    /// A job that calls a closure which can be called once only, for it gives away what it holds.
+    /// So it can be neither retried nor rerun: that is refused.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// let list = vec![1, 2];
+    /// let job = LocalJob::once(move || list.into_iter().sum::<i32>(), ());
+    /// assert_eq!(engine.submit(job)?.result()?, 3);
+    ///
+    /// let list = vec![1, 2];
+    /// let job = LocalJob::once(move || drop(list), ()).retries(1);
+    /// assert!(engine.submit(job).unwrap_err().is_runs_once());
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn once<F, A, X>(what: F, args: X) -> Self
+    where
+        F: CallableOnce<A, Output = T>,
+        X: IntoArgs<A>,
+        A: 'static,
+    {
+        Self::with_body(KindId::Local, Once::new(Infallible(what), args))
+    }
+
+    /// As [`once`](Self::once), for a closure returning a `Result`; an `Err` fails the job.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// let bytes = vec![0xFF];
+    /// let job = engine.submit(LocalJob::try_once(move || String::from_utf8(bytes), ()))?;
+    /// assert!(job.result().unwrap_err().is_failure());
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn try_once<F, A, X>(what: F, args: X) -> Self
+    where
+        F: TryCallableOnce<A, Output = T>,
+        X: IntoArgs<A>,
+        A: 'static,
+    {
+        Self::with_body(KindId::Local, Once::new(what, args))
     }
 }

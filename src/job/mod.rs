@@ -10,6 +10,7 @@
 //! | [`gate`] | its status, and those who wait for its end |
 //! | [`handle`] | what a user holds of a submitted job |
 //! | [`engine_id`], [`link`] | which engine a job belongs to, and what handles ask of it |
+//! | [`retry`] | trying again: how often, when, after which errors |
 //! | [`panics`] | how a job's panic becomes an error |
 
 mod args;
@@ -23,6 +24,7 @@ mod link;
 mod local;
 mod panics;
 mod process;
+mod retry;
 mod thread;
 
 use crate::{status, sync};
@@ -32,15 +34,16 @@ pub use builder::Job;
 pub use handle::JobHandle;
 pub use local::{Local, LocalJob};
 pub use process::{Process, ProcessJob};
+pub use retry::Backoff;
 pub use thread::{Thread, ThreadJob};
 
 pub(crate) use cell::AnyJob;
 #[cfg(test)]
 pub(crate) use cell::TypedJob;
 pub(crate) use engine_id::EngineId;
-#[cfg(test)]
 pub(crate) use head::Meta;
-pub(crate) use head::{Head, KindId, Waiter};
+pub(crate) use head::{Ended, Head, KindId, Stop, Waiter};
 pub(crate) use link::Link;
 pub(crate) use panics::{catch, catch_panic, drop_quietly, install_hook};
+pub(crate) use retry::judge;
 pub(crate) use status::Status;

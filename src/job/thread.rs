@@ -1,9 +1,9 @@
 //! Thread jobs: closures and tasks on the engine's rayon pool, or on threads for blocking work.
 
 use super::args::IntoArgs;
-use super::builder::{InProcess, Job};
+use super::builder::{InProcess, Job, Once};
 use super::head::KindId;
-use crate::task::{Callable, Fallible, TryCallable};
+use crate::task::{Callable, CallableOnce, Fallible, Infallible, TryCallable, TryCallableOnce};
 
 /// The kind of jobs that run on threads of the engine.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +63,49 @@ impl<T: Send + 'static> Job<Thread, T> {
         A: 'static,
     {
         Self::with_body(KindId::Thread, InProcess::new(Fallible(what), args))
+    }
+
+    /// A job that calls a closure which can be called once only, for it gives away what it holds.
+    /// So it can be neither retried nor rerun: that is refused.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// let list = vec![1, 2];
+    /// let job = ThreadJob::once(move || list.into_iter().sum::<i32>(), ());
+    /// assert_eq!(engine.submit(job)?.result()?, 3);
+    ///
+    /// let list = vec![1, 2];
+    /// let job = ThreadJob::once(move || drop(list), ()).retries(1);
+    /// assert!(engine.submit(job).unwrap_err().is_runs_once());
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn once<F, A, X>(what: F, args: X) -> Self
+    where
+        F: CallableOnce<A, Output = T>,
+        X: IntoArgs<A>,
+        A: 'static,
+    {
+        Self::with_body(KindId::Thread, Once::new(Infallible(what), args))
+    }
+
+    /// As [`once`](Self::once), for a closure returning a `Result`; an `Err` fails the job.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// let bytes = vec![0xFF];
+    /// let job = engine.submit(ThreadJob::try_once(move || String::from_utf8(bytes), ()))?;
+    /// assert!(job.result().unwrap_err().is_failure());
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn try_once<F, A, X>(what: F, args: X) -> Self
+    where
+        F: TryCallableOnce<A, Output = T>,
+        X: IntoArgs<A>,
+        A: 'static,
+    {
+        Self::with_body(KindId::Thread, Once::new(what, args))
     }
 
     /// Runs the job on an operating-system thread outside the pool, one of a cached set with a

@@ -60,6 +60,55 @@ pub trait TryCallable<A>: Send + 'static {
     fn try_call(&self, args: A) -> Result<Self::Output, JobError>;
 }
 
+/// A closure that can be called once only, for it gives away what it holds: what `once` takes.
+///
+/// Implemented for every closure of up to twelve arguments.
+///
+/// ```
+/// use executor_engine::prelude::*;
+///
+/// let engine = Engine::new()?;
+/// let (send, receive) = std::sync::mpsc::channel();
+/// let text = String::from("moved out");
+/// engine.submit(ThreadJob::once(move || send.send(text), ()))?;
+/// assert_eq!(receive.recv().unwrap(), "moved out");
+/// # Ok::<(), executor_engine::Error>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be called with the arguments `{A}`",
+    note = "give the arguments as a tuple, e.g. `(x, &handle)`, `(x,)` or `()`; a closure must be \
+            `FnOnce + Send + 'static`"
+)]
+pub trait CallableOnce<A>: Send + 'static {
+    /// What the job yields when it is done.
+    type Output: Send + 'static;
+
+    /// Calls it.
+    fn call_once(self, args: A) -> Self::Output;
+}
+
+/// A [`CallableOnce`] whose `Err` is the job's failure: what `try_once` takes.
+///
+/// ```
+/// use executor_engine::prelude::*;
+///
+/// let engine = Engine::new()?;
+/// let text = String::from("12x");
+/// let job = engine.submit(ThreadJob::try_once(move || text.into_boxed_str().parse::<u8>(), ()))?;
+/// assert!(job.result().unwrap_err().is_failure());
+/// # Ok::<(), executor_engine::Error>(())
+/// ```
+pub trait TryCallableOnce<A>: Send + 'static {
+    /// What the job yields when it is done.
+    type Output: Send + 'static;
+
+    /// Calls it. An `Err` is the job's failure.
+    ///
+    /// # Errors
+    /// What the function returns.
+    fn try_call_once(self, args: A) -> Result<Self::Output, JobError>;
+}
+
 /// Makes a [`TryCallable`] a [`Callable`].
 pub(crate) struct Fallible<F>(pub(crate) F);
 
@@ -68,6 +117,17 @@ impl<A, F: TryCallable<A>> Callable<A> for Fallible<F> {
 
     fn call(&self, args: A) -> Result<F::Output, JobError> {
         self.0.try_call(args)
+    }
+}
+
+/// Makes a [`CallableOnce`] a [`TryCallableOnce`].
+pub(crate) struct Infallible<F>(pub(crate) F);
+
+impl<A, F: CallableOnce<A>> TryCallableOnce<A> for Infallible<F> {
+    type Output = F::Output;
+
+    fn try_call_once(self, args: A) -> Result<F::Output, JobError> {
+        Ok(self.0.call_once(args))
     }
 }
 
@@ -96,6 +156,33 @@ macro_rules! callable {
 
             #[allow(non_snake_case, reason = "the type parameters name the arguments")]
             fn try_call(&self, ($($arg,)*): ($($arg,)*)) -> Result<R, JobError> {
+                self($($arg),*).map_err(|error| JobError::failure(error.into()))
+            }
+        }
+
+        impl<F, R, $($arg),*> CallableOnce<($($arg,)*)> for F
+        where
+            F: FnOnce($($arg),*) -> R + Send + 'static,
+            R: Send + 'static,
+        {
+            type Output = R;
+
+            #[allow(non_snake_case, reason = "the type parameters name the arguments")]
+            fn call_once(self, ($($arg,)*): ($($arg,)*)) -> R {
+                self($($arg),*)
+            }
+        }
+
+        impl<F, R, E, $($arg),*> TryCallableOnce<($($arg,)*)> for F
+        where
+            F: FnOnce($($arg),*) -> Result<R, E> + Send + 'static,
+            R: Send + 'static,
+            E: Into<BoxError>,
+        {
+            type Output = R;
+
+            #[allow(non_snake_case, reason = "the type parameters name the arguments")]
+            fn try_call_once(self, ($($arg,)*): ($($arg,)*)) -> Result<R, JobError> {
                 self($($arg),*).map_err(|error| JobError::failure(error.into()))
             }
         }

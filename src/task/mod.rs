@@ -8,8 +8,8 @@
 mod callable;
 mod registry;
 
-pub use callable::{Callable, TryCallable};
+pub use callable::{Callable, CallableOnce, TryCallable, TryCallableOnce};
 pub use registry::{TASKS, Task, TaskDef, TaskFailure, run_encoded};
 
-pub(crate) use callable::Fallible;
+pub(crate) use callable::{Fallible, Infallible};
 pub(crate) use registry::{build_id, find};

@@ -38,6 +38,8 @@ pub(super) struct Pool {
     pub(super) look: Option<Lent>,
     /// Jobs that have just failed, for [`Shared::locked`](super::shared::Shared::locked).
     pub(super) failures: Vec<Failure>,
+    /// Jobs that have begun and want to tell, and when.
+    pub(super) started: Vec<(u64, u64)>,
     pub(super) closed: bool,
 }
 
@@ -59,6 +61,7 @@ impl Pool {
             may_look: false,
             look: None,
             failures: Vec::new(),
+            started: Vec::new(),
             closed: false,
         }
     }

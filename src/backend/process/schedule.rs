@@ -61,7 +61,7 @@ impl Pool {
                 Place::Behind(id, room) => {
                     self.assign(id, job, now);
                     for _ in 1..room {
-                        if self.front().is_none_or(|job| job.fresh) {
+                        if self.front().is_none_or(|job| job.fresh || job.timed()) {
                             break;
                         }
                         let Some(job) = self.next_claimed(now) else { break };
@@ -92,6 +92,10 @@ impl Pool {
         if room {
             return Some(Place::New);
         }
+        // Its time would run while it waits behind others.
+        if front.timed() {
+            return None;
+        }
         // Workers are refilled when half empty, so that several requests go into one write.
         let depth = self.depth();
         let max_jobs = self.max_jobs();
@@ -116,7 +120,11 @@ impl Pool {
                 return None;
             }
             job.claimed = true;
-            job.run.job.head().start(now);
+            let head = job.run.job.head();
+            head.start(now);
+            if head.tells_start() {
+                self.started.push((head.key(), now));
+            }
         }
         Some(job)
     }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use super::pool::Pool;
 use super::settings::Settings;
 use crate::backend::{Reports, Run};
-use crate::job::AnyJob;
+use crate::job::{AnyJob, judge};
 
 /// What the backend's threads share.
 pub(super) struct Shared {
@@ -44,8 +44,12 @@ impl Shared {
         let mut pool = self.pool.lock();
         let result = f(&mut pool);
         let failures = std::mem::take(&mut pool.failures);
+        let started = std::mem::take(&mut pool.started);
         drop(pool);
-        let posted = !failures.is_empty();
+        let posted = !failures.is_empty() || !started.is_empty();
+        if let Some(reports) = self.reports.upgrade().filter(|_| !started.is_empty()) {
+            started.into_iter().for_each(|(key, at)| reports.post_started(key, at));
+        }
         for (job, error) in failures {
             if let Some(error) = error {
                 job.store_error(error);
@@ -65,7 +69,7 @@ impl Shared {
 
     pub(super) fn post(&self, job: &Arc<dyn AnyJob>, ok: bool) {
         if let Some(reports) = self.reports.upgrade() {
-            reports.post_finished(job.head().key(), ok);
+            reports.post_finished(job.head().key(), judge(&**job, ok));
         }
     }
 

@@ -29,6 +29,13 @@ pub(super) struct Queued {
     pub(super) deaths: u8,
 }
 
+impl Queued {
+    /// Whether its time is limited.
+    pub(super) fn timed(&self) -> bool {
+        self.run.job.head().tells_start()
+    }
+}
+
 /// A request whose reply is not there yet.
 pub(super) struct InFlight {
     pub(super) seq: u32,

@@ -4,6 +4,7 @@
 //! repeats that run alone. Together the runs take a million steps.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use rand::RngExt;
@@ -14,10 +15,11 @@ use super::graph::Path;
 use super::message::{Effect, Event, Key, Need, Nested, Submission, Verdict};
 use super::node::State;
 use super::ready::Limits;
+use super::rules::Rules;
 use crate::clock::Moment;
 use crate::condition::Plan;
 use crate::error::{CancelReason, PanicInfo};
-use crate::job::{KindId, Status};
+use crate::job::{Backoff, Ended, KindId, Status, Stop};
 use model::{Cond, Known};
 
 mod model;
@@ -41,6 +43,14 @@ struct Seen {
     /// Those whose last answer was yes.
     yes: BTreeSet<u32>,
     starts: u32,
+    /// How often it may be tried again.
+    retries: u32,
+    timeout: Option<u64>,
+    attempt_timeout: Option<u64>,
+    /// When its first attempt began.
+    began: Option<u64>,
+    /// How jobs ended, when it first heard of it.
+    heard: BTreeMap<Key, Status>,
     verdict: Option<Verdict>,
 }
 
@@ -48,7 +58,9 @@ impl Seen {
     fn ended(&self) -> Option<Status> {
         Some(match self.verdict.as_ref()? {
             Verdict::Done => Status::Done,
-            Verdict::Failed | Verdict::ConditionPanicked(_) => Status::Failed,
+            Verdict::Failed | Verdict::TimedOut(_) | Verdict::ConditionPanicked(_) => {
+                Status::Failed
+            }
             Verdict::Cancelled(_) => Status::Cancelled,
         })
     }
@@ -69,13 +81,17 @@ struct World {
     /// Where the last search for something to run ended, and its goal.
     path: Path,
     path_of: Option<Key>,
+    /// How often a job ended.
+    ends: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Running {
     kind: KindId,
     blocked_on: Option<Key>,
-    aborted: bool,
+    aborted: Option<Stop>,
+    /// It has told that it began, and when.
+    began: Option<u64>,
 }
 
 impl World {
@@ -103,6 +119,7 @@ impl World {
             over: false,
             path: Path::default(),
             path_of: None,
+            ends: 0,
         }
     }
 
@@ -131,10 +148,38 @@ impl World {
             Effect::Refuse(..) => {}
             Effect::Start(key, kind) => self.begin(key, kind),
             Effect::Inline(key) => self.begin(key, KindId::Thread),
-            Effect::Abort(key, _) => {
+            Effect::Abort(key, _, stop) => {
+                let now = self.moment.now;
+                let job = &self.jobs[&key];
                 let running = self.out.get_mut(&key).expect("only a job that is out is aborted");
-                assert!(!running.aborted, "{key}: aborted twice");
-                running.aborted = true;
+                let twice = matches!(running.aborted, Some(Stop::Cancelled));
+                assert!(!twice && running.aborted != Some(stop), "{key}: aborted twice");
+                running.aborted = Some(stop);
+                let late = |began: Option<u64>, limit: Option<u64>| {
+                    began.is_some_and(|began| limit.is_some_and(|limit| began + limit <= now))
+                };
+                match stop {
+                    Stop::No => panic!("{key}: stopped for no reason"),
+                    Stop::Cancelled => {}
+                    Stop::TimedOut => assert!(late(job.began, job.timeout), "{key}: in time"),
+                    Stop::AttemptTimedOut => {
+                        assert!(late(running.began, job.attempt_timeout), "{key}: in time");
+                    }
+                }
+            }
+            Effect::Again { payload: key, anew } => {
+                let job = self.jobs.get_mut(&key).expect("only known jobs run again");
+                assert!(!self.out.contains_key(&key), "{key}: again while it is out");
+                assert_eq!(job.verdict.is_some(), anew, "{key}: ended or not");
+                if anew {
+                    job.upstream.clear();
+                    job.must.clear();
+                    job.condition = None;
+                    job.starts = 0;
+                    job.began = None;
+                    job.could_start = true;
+                    job.verdict = None;
+                }
             }
             Effect::Ask { key, ref question } => {
                 let job = self.jobs.get_mut(&key).expect("only known jobs have conditions");
@@ -147,6 +192,14 @@ impl World {
                 assert!(job.submitted, "{key}: ended before it was submitted");
                 assert_eq!(job.verdict, None, "{key}: two terminal states");
                 job.verdict = Some(verdict.clone());
+                self.ends += 1;
+                if let Some(ended) = job.ended() {
+                    for other in self.jobs.values_mut() {
+                        if other.submitted && other.verdict.is_none() {
+                            other.heard.entry(key).or_insert(ended);
+                        }
+                    }
+                }
                 if let Verdict::Cancelled(CancelReason::Unsatisfiable(why)) = verdict {
                     self.check_unsatisfiable(key, why.jobs());
                 }
@@ -159,19 +212,13 @@ impl World {
     }
 
     fn begin(&mut self, key: Key, kind: KindId) {
-        for up in self.jobs[&key].upstream.clone() {
-            let ended = &self.jobs[&up].verdict;
-            assert_eq!(ended, &Some(Verdict::Done), "{key}: started before {up} was done");
-        }
         let could = self.jobs[&key].could_start || self.holds(key, true);
         assert!(could, "{key}: started, though its condition never held");
         let job = self.jobs.get_mut(&key).expect("only known jobs start");
-        assert_eq!(
-            (job.verdict.clone(), job.starts),
-            (None, 0),
-            "{key}: started twice or after its end"
-        );
+        assert_eq!(job.verdict, None, "{key}: started after its end");
+        assert!(job.starts <= job.retries, "{key}: started too often");
         job.starts += 1;
+        job.could_start = true;
         if !self.over {
             let counts = |running: &&Running| running.blocked_on.is_none();
             let of_kind = self.out.values().filter(counts).filter(|r| r.kind == kind).count();
@@ -179,7 +226,7 @@ impl World {
             let all = self.out.values().filter(counts).count();
             assert!(self.limits.max_jobs.is_none_or(|max| all < max), "{key}: over max_jobs");
         }
-        let running = Running { kind, blocked_on: None, aborted: false };
+        let running = Running { kind, blocked_on: None, aborted: None, began: None };
         assert!(self.out.insert(key, running).is_none(), "{key}: out twice");
     }
 
@@ -189,7 +236,7 @@ impl World {
         f(&Known {
             moment: self.moment,
             submitted: job.submitted_at,
-            ended: &|up| self.jobs.get(&up).and_then(Seen::ended),
+            ended: &|up| job.heard.get(&up).copied(),
             answer: &|number| job.yes.contains(&number),
             every,
         })
@@ -198,7 +245,7 @@ impl World {
     /// Whether the job's arguments are there and its condition holds, by the model's own look.
     fn holds(&self, key: Key, every: bool) -> bool {
         let job = &self.jobs[&key];
-        let arguments = job.upstream.iter().all(|up| self.jobs[up].verdict == Some(Verdict::Done));
+        let arguments = job.upstream.iter().all(|up| job.heard.get(up) == Some(&Status::Done));
         let holds = job.condition.as_ref().is_none_or(|condition| {
             self.with_known(key, every, |known| condition.value(known, &mut 0).holds)
         });
@@ -234,7 +281,10 @@ impl World {
         assert!(never || condition.timed() > 1, "{key}: cancelled, yet it may hold: {condition:?}");
         for id in blamed {
             let up = id.count_here().expect("of this process");
-            assert!(self.jobs[&up].ended().is_some(), "{key}: blames {up}, which has not ended");
+            assert!(
+                self.jobs[&key].heard.contains_key(&up),
+                "{key}: blames {up}, which has not ended"
+            );
         }
     }
 
@@ -246,13 +296,20 @@ impl World {
         match self.rng.random_range(0..100) {
             0..32 => self.submit(),
             32..64 => self.end_a_run(),
-            64..70 => self.pass_time(),
+            64..67 => self.begin_a_run(),
+            67..70 => self.pass_time(),
             70..75 => self.answer_one(),
             75..83 => self.cancel_one(),
             83..88 => self.block_one(),
             88..93 => self.unblock_one(),
             93..97 => self.run_inline(),
-            97 => drop(self.core.remove_finished()),
+            97 => {
+                self.rerun_one();
+                self.begin_a_run();
+                if self.rng.random_bool(0.3) {
+                    drop(self.core.remove_finished());
+                }
+            }
             98 => self.remove_one(),
             99 if self.rng.random_bool(0.5) => self.start_one(),
             _ => {
@@ -319,11 +376,27 @@ impl World {
         let would_cycle = self.waits_for(&all, key);
         let before = self.jobs.get(&key).cloned().unwrap_or_default();
         let submitted_at = self.moment.now + 1;
-        let seen =
-            Seen { upstream, condition, must, submitted: true, submitted_at, ..before.clone() };
+        let heard = self.jobs.iter().filter_map(|(&key, job)| Some((key, job.ended()?))).collect();
+        let rules = self.rules();
+        let (retries, timeout, attempt_timeout) = match &rules {
+            Some(rules) => (rules.retries, rules.timeout, rules.attempt_timeout),
+            None => (0, None, None),
+        };
+        let seen = Seen {
+            upstream,
+            condition,
+            must,
+            submitted: true,
+            submitted_at,
+            heard,
+            retries,
+            timeout,
+            attempt_timeout,
+            ..before.clone()
+        };
         self.jobs.insert(key, seen);
         let kind = KindId::ALL[self.rng.random_range(0..KindId::COUNT)];
-        let submission = Submission { key, kind, needs, nested, payload: key };
+        let submission = Submission { key, kind, needs, nested, rules, payload: key };
         let effects = self.handle(Event::Submit(submission));
         let refused = effects.iter().any(|effect| matches!(effect, Effect::Refuse(..)));
         assert_eq!(
@@ -347,28 +420,97 @@ impl World {
             }
             let unfinished = self.jobs.get(&key).filter(|job| job.verdict.is_none());
             if let Some(job) = unfinished.filter(|_| seen.insert(key)) {
-                open.extend(&job.upstream);
-                open.extend(&job.must);
+                let waits = job.upstream.iter().chain(&job.must);
+                open.extend(waits.filter(|up| job.starts == 0 && !job.heard.contains_key(up)));
             }
         }
         false
     }
 
+    /// What a job says of its attempts.
+    fn rules(&mut self) -> Option<Rules> {
+        let rng = &mut self.rng;
+        let rules = Rules {
+            retries: rng.random_range(0..3),
+            backoff: match rng.random_range(0..3) {
+                0 => Backoff::default(),
+                1 => Backoff::fixed(Duration::from_nanos(rng.random_range(0..50))),
+                _ => Backoff::exponential(Duration::from_nanos(rng.random_range(0..20)))
+                    .max(Duration::from_nanos(60))
+                    .full_jitter(),
+            },
+            timeout: rng.random_bool(0.3).then(|| rng.random_range(0..300)),
+            attempt_timeout: rng.random_bool(0.3).then(|| rng.random_range(0..100)),
+        };
+        (rng.random_bool(0.3) && rules != Rules::default()).then_some(rules)
+    }
+
+    /// A job that is out says that it has begun.
+    fn begin_a_run(&mut self) {
+        let silent: Vec<Key> =
+            self.out.iter().filter(|(_, r)| r.began.is_none()).map(|(&key, _)| key).collect();
+        if let Some(key) = self.pick(&silent) {
+            self.moment.now += 1;
+            let now = self.moment.now;
+            // What rings at this moment ends no run, so it is still out.
+            self.out.get_mut(&key).expect("it was picked from there").began = Some(now);
+            self.jobs.get_mut(&key).expect("it was submitted").began.get_or_insert(now);
+            self.handle_now(Event::Started { key });
+        }
+    }
+
     fn end_a_run(&mut self) {
         let free: Vec<Key> =
             self.out.iter().filter(|(_, r)| r.blocked_on.is_none()).map(|(&key, _)| key).collect();
-        if let Some(key) = self.pick(&free) {
-            let running = self.out.remove(&key).expect("it was picked from there");
-            let ok = self.rng.random_bool(0.8);
-            self.handle(Event::Finished { key, ok });
-            let verdict = self.jobs[&key].verdict.clone().expect("a run's end is the job's end");
-            let expected = match (running.aborted, ok) {
-                (true, _) => matches!(verdict, Verdict::Cancelled(_)),
-                (false, true) => verdict == Verdict::Done,
-                (false, false) => verdict == Verdict::Failed,
-            };
-            assert!(expected, "{key}: {verdict:?} after {running:?}, ok = {ok}");
+        let Some(key) = self.pick(&free) else { return };
+        // Time passes first, which may be what its deadline waits for.
+        self.moment.now += 1;
+        self.handle_now(Event::Tick);
+        let running = self.out.remove(&key).expect("it was picked from there");
+        let ended = [Ended::Done, Ended::Done, Ended::Done, Ended::FailedForNow, Ended::Failed]
+            [self.rng.random_range(0..5)];
+        let before = self.jobs[&key].clone();
+        self.handle_now(Event::Finished { key, ended });
+        let after = &self.jobs[&key];
+        let retried = before.starts <= before.retries;
+        match (running.aborted, ended) {
+            (Some(Stop::Cancelled), _) => {
+                assert!(matches!(after.verdict, Some(Verdict::Cancelled(_))), "{key}");
+            }
+            (_, Ended::Done) => assert_eq!(after.verdict, Some(Verdict::Done), "{key}"),
+            (Some(Stop::TimedOut), _) => {
+                assert_eq!(after.verdict, before.timeout.map(Verdict::TimedOut), "{key}");
+            }
+            (_, Ended::FailedForNow) if retried => {
+                assert_eq!(after.verdict, None, "{key}: not retried");
+            }
+            (Some(Stop::AttemptTimedOut), _) => {
+                assert_eq!(after.verdict, before.attempt_timeout.map(Verdict::TimedOut), "{key}");
+            }
+            _ => assert_eq!(after.verdict, Some(Verdict::Failed), "{key}"),
         }
+    }
+
+    /// A finished job runs again; an unfinished one must not.
+    fn rerun_one(&mut self) {
+        let known: Vec<Key> =
+            self.jobs.iter().filter(|(_, job)| job.submitted).map(|(&key, _)| key).collect();
+        let Some(key) = self.pick(&known) else { return };
+        let kind = KindId::ALL[self.rng.random_range(0..KindId::COUNT)];
+        let job = &self.jobs[&key];
+        let rules = Rules {
+            retries: job.retries,
+            timeout: job.timeout,
+            attempt_timeout: job.attempt_timeout,
+            ..Rules::default()
+        };
+        let rules = (rules != Rules::default()).then_some(rules);
+        let (needs, nested) = (Vec::new(), None);
+        let submission = Submission { key, kind, needs, nested, rules, payload: key };
+        let refused = job.verdict.is_none() || self.closed;
+        let effects = self.handle_now(Event::Rerun(submission));
+        let was_refused = effects.iter().any(|effect| matches!(effect, Effect::Refuse(..)));
+        assert_eq!(was_refused, refused, "{key}: rerun or not");
     }
 
     fn cancel_one(&mut self) {
@@ -536,7 +678,7 @@ impl World {
             self.handle(Event::CancelAll { reason: CancelReason::Shutdown });
         }
         let mut patience = 100_000;
-        while !self.out.is_empty() || (self.core.live > 0 && patience > 0) {
+        while !self.out.is_empty() || (self.core.live + self.core.delayed > 0 && patience > 0) {
             self.unblock_one();
             self.end_a_run();
             self.pass_time();
@@ -561,8 +703,7 @@ impl World {
             assert_eq!(job.submitted, job.verdict.is_some(), "{key}: no terminal state");
         }
         let counts = self.core.counts();
-        let submitted = self.jobs.values().filter(|job| job.submitted).count() as u64;
-        assert_eq!(counts.done + counts.failed + counts.cancelled, submitted);
+        assert_eq!(counts.done + counts.failed + counts.cancelled, self.ends);
     }
 }
 
@@ -604,7 +745,8 @@ fn submit(core: &mut Core<Key>, key: Key, upstream: &[Key]) -> Vec<Effect<Key>> 
     let argument = |&key: &Key| Need { edge: Edge::argument(key), ended: None, watched: None };
     let needs = upstream.iter().map(argument).collect();
     let mut effects = Vec::new();
-    let submission = Submission { key, kind: KindId::Thread, needs, nested: None, payload: key };
+    let kind = KindId::Thread;
+    let submission = Submission { key, kind, needs, nested: None, rules: None, payload: key };
     core.handle(Event::Submit(submission), 1, &mut effects);
     effects
 }
@@ -630,7 +772,7 @@ fn a_chain_of_a_million_is_cancelled_by_a_loop() {
         submit(&mut core, key, &[key - 1]);
     }
     let mut effects = Vec::new();
-    core.handle(Event::Finished { key: 0, ok: false }, 2, &mut effects);
+    core.handle(Event::Finished { key: 0, ended: Ended::Failed }, 2, &mut effects);
     assert_eq!(effects.len(), 1_000_000);
     assert!(core.is_idle());
 }

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use crate::backend::process::{ProcessBackend, Settings};
 use crate::backend::{Backend, Reports, Run};
 use crate::error::JobError;
-use crate::job::{AnyJob, Job, Meta, TypedJob};
+use crate::job::{AnyJob, Ended, Job, Meta, TypedJob};
 
 /// No test waits longer for anything.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
@@ -22,12 +22,14 @@ pub(super) struct Listener {
 }
 
 impl Reports for Listener {
-    fn post_finished(&self, key: u64, ok: bool) {
-        self.posts.send((key, ok)).unwrap();
+    fn post_started(&self, _key: u64, _at: u64) {}
+
+    fn post_finished(&self, key: u64, ended: Ended) {
+        self.posts.send((key, ended == Ended::Done)).unwrap();
     }
 
-    fn finished(&self, key: u64, ok: bool, _at: u64) {
-        self.post_finished(key, ok);
+    fn finished(&self, key: u64, ended: Ended, _at: u64) {
+        self.post_finished(key, ended);
     }
 
     fn drive(&self) {

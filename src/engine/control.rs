@@ -1,0 +1,122 @@
+//! What can be done to jobs by their id, or to many at once.
+
+use super::front::Engine;
+use crate::dispatcher::Payload;
+use crate::error::{CancelReason, Kind, Result};
+use crate::id::JobId;
+use crate::info::JobInfo;
+use crate::job::drop_quietly;
+
+impl Engine {
+    /// Cancels that job; the same as [`JobHandle::cancel`](crate::JobHandle::cancel), by id.
+    ///
+    /// # Errors
+    /// The engine has no such job.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # use executor_engine::condition::after_delay;
+    /// let engine = Engine::new()?;
+    /// let job = engine.submit(ThreadJob::new(|| 1, ()).condition(after_delay("1h")))?;
+    /// engine.cancel(job.id())?;
+    /// assert_eq!(job.status(), Status::Cancelled);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn cancel(&self, id: JobId) -> Result<()> {
+        let job = self.find(id).ok_or(Kind::UnknownJob(id))?;
+        cancel(&job);
+        Ok(())
+    }
+
+    /// Cancels every unfinished job. The engine stays as it is, and takes new ones.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # use executor_engine::condition::after_delay;
+    /// let engine = Engine::new()?;
+    /// engine.submit_all((0..9).map(|i| ThreadJob::new(move || i, ()).condition(after_delay("1h"))))?;
+    /// engine.cancel_all();
+    /// engine.wait()?;
+    /// assert_eq!(engine.jobs().count(Status::Cancelled), 9);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn cancel_all(&self) {
+        self.dispatcher().cancel_all(CancelReason::Requested);
+    }
+
+    /// Cancels the unfinished jobs of which this says yes, e.g. by their name or tag, and says how
+    /// many those were.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # use executor_engine::condition::after_delay;
+    /// let engine = Engine::new()?;
+    /// let job = |tag: &str| ThreadJob::new(|| 1, ()).tags([tag]).condition(after_delay("1h"));
+    /// engine.submit_all([job("eu"), job("us"), job("eu")])?;
+    /// assert_eq!(engine.cancel_where(|job| job.has_tag("eu")), 2);
+    /// assert_eq!(engine.stats().unfinished, 1);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn cancel_where(&self, mut which: impl FnMut(&JobInfo) -> bool) -> usize {
+        let unfinished = self.jobs().snapshot(|job| !job.head().status().is_finished());
+        let chosen = unfinished.iter().filter(|job| which(&JobInfo::of(&***job)));
+        chosen.inspect(|job| cancel(job)).count()
+    }
+
+    /// Runs a finished job once more; the same as [`JobHandle::rerun`](crate::JobHandle::rerun), by
+    /// id. Somebody must have kept a handle of the job, else it has let go of its function.
+    ///
+    /// # Errors
+    /// The engine has no such job; as [`JobHandle::rerun`](crate::JobHandle::rerun).
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// let engine = Engine::new()?;
+    /// let job = engine.submit(ThreadJob::new(|| 1, ()))?;
+    /// engine.wait()?;
+    /// engine.rerun(job.id())?;
+    /// engine.wait()?;
+    /// assert_eq!(engine.stats().done, 2);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn rerun(&self, id: JobId) -> Result<()> {
+        let job = self.find(id).ok_or(Kind::UnknownJob(id))?;
+        match job.head().link() {
+            Some(link) => link.rerun_job(&job),
+            None => Err(Kind::ShutDown.into()),
+        }
+    }
+
+    /// Forgets a finished job. Handles keep its result.
+    ///
+    /// # Errors
+    /// The engine has no such job, or it is not finished.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// let engine = Engine::new()?;
+    /// let job = engine.submit(ThreadJob::new(|| 1, ()))?;
+    /// engine.wait()?;
+    /// engine.remove(job.id())?;
+    /// assert!(engine.jobs().get(job.id()).is_none());
+    /// assert_eq!(job.result()?, 1);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn remove(&self, id: JobId) -> Result<()> {
+        let key = id.count_here().ok_or(Kind::UnknownJob(id))?;
+        match self.dispatcher().ask(|core| core.remove(key)) {
+            Ok(job) => {
+                drop_quietly(job);
+                Ok(())
+            }
+            Err(true) => Err(Kind::NotFinished(id).into()),
+            Err(false) => Err(Kind::UnknownJob(id).into()),
+        }
+    }
+}
+
+fn cancel(job: &Payload) {
+    if let Some(link) = job.head().link() {
+        link.cancel_job(job, CancelReason::Requested);
+    }
+}

@@ -1,0 +1,176 @@
+//! Promise: a finished job can run again; its result is replaced, what came of the old one stays.
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use common::{Gate, within};
+use executor_engine::prelude::*;
+
+fn counter() -> (Arc<AtomicU32>, impl Fn() -> u32 + Send + 'static) {
+    let calls = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&calls);
+    (calls, move || counted.fetch_add(1, Ordering::SeqCst))
+}
+
+#[task]
+fn pid() -> u32 {
+    std::process::id()
+}
+
+#[test]
+fn the_result_is_replaced_and_dependents_keep_the_old_one() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let (_, count) = counter();
+        let job = engine.submit(ThreadJob::new(count, ())).unwrap();
+        let next = engine.submit(ThreadJob::new(|x: u32| x * 10 + 1, (&job,))).unwrap();
+        engine.wait().unwrap();
+        assert_eq!((job.result().unwrap(), next.result().unwrap()), (0, 1));
+        job.rerun().unwrap();
+        assert_eq!(job.result().unwrap(), 1);
+        assert_eq!(next.result().unwrap(), 1);
+        assert_eq!((job.attempt(), next.attempt()), (1, 1));
+        // Run again, the dependent uses what is there now.
+        next.rerun().unwrap();
+        assert_eq!(next.result().unwrap(), 11);
+        // Jobs submitted meanwhile wait for the new run.
+        assert_eq!(engine.stats().done, 4);
+    });
+}
+
+#[test]
+fn jobs_submitted_while_it_runs_again_wait_for_its_new_end() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let (gate, first) = (Gate::new(), AtomicU32::new(0));
+        let wait = gate.clone();
+        let job = ThreadJob::new(
+            move || {
+                if first.fetch_add(1, Ordering::SeqCst) > 0 {
+                    wait.pass();
+                }
+                first.load(Ordering::SeqCst)
+            },
+            (),
+        );
+        let job = engine.submit(job).unwrap();
+        job.wait().unwrap();
+        job.rerun().unwrap();
+        let next = engine.submit(ThreadJob::new(|x: u32| x, (&job,))).unwrap();
+        assert!(job.rerun().unwrap_err().is_not_finished());
+        assert_eq!(next.status(), Status::Pending);
+        gate.open();
+        assert_eq!(next.result().unwrap(), 2);
+    });
+}
+
+#[test]
+fn failed_and_cancelled_jobs_run_again_and_their_errors_go() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let (_, count) = counter();
+        let odd = move || if count() % 2 == 0 { Err("even") } else { Ok("odd") };
+        let job = engine.submit(ThreadJob::try_new(odd, ()).retries(0)).unwrap();
+        assert_eq!(job.result().unwrap_err().message(), "even");
+        job.rerun().unwrap();
+        assert_eq!(job.result().unwrap(), "odd");
+        assert!(job.exception().is_none());
+        job.rerun().unwrap();
+        assert_eq!(job.result().unwrap_err().message(), "even");
+
+        let other = ThreadJob::new(|| 1, ());
+        let job = engine.submit(ThreadJob::new(|x: i32| x, (other.output(),))).unwrap();
+        job.cancel();
+        // Its argument is still not there: that is an error of the run, not a hang.
+        job.rerun().unwrap();
+        assert!(job.result().is_err());
+        let other = engine.submit(other).unwrap();
+        other.wait().unwrap();
+        job.rerun().unwrap();
+        assert_eq!(job.result().unwrap(), 1);
+    });
+}
+
+#[test]
+fn retries_count_anew() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let (calls, count) = counter();
+        let job = ThreadJob::try_new(move || Err::<(), _>(count().to_string()), ()).retries(2);
+        let job = engine.submit(job).unwrap();
+        assert_eq!(job.result().unwrap_err().message(), "2");
+        job.rerun().unwrap();
+        assert_eq!(job.result().unwrap_err().message(), "5");
+        assert_eq!((job.attempt(), calls.load(Ordering::SeqCst)), (3, 6));
+    });
+}
+
+#[test]
+fn every_kind_runs_again_also_when_the_engine_has_forgotten_the_job() {
+    within(|| {
+        let engine = Engine::builder().keep_finished(0).max_process_jobs(1).build().unwrap();
+        let (_, count) = counter();
+        let job = engine.submit(LocalJob::new(count, ())).unwrap();
+        engine.wait().unwrap();
+        assert!(engine.jobs().is_empty());
+        job.rerun().unwrap();
+        assert_eq!(job.result().unwrap(), 1);
+        let (_, count) = counter();
+        let job = engine.submit(ThreadJob::new(count, ()).blocking()).unwrap();
+        job.wait().unwrap();
+        job.rerun().unwrap();
+        assert_eq!(job.result().unwrap(), 1);
+        let fresh = engine.submit(ProcessJob::new(pid, ()).fresh_process(true)).unwrap();
+        let first = fresh.result().unwrap();
+        fresh.rerun().unwrap();
+        assert_ne!(fresh.result().unwrap(), first);
+    });
+}
+
+#[test]
+fn what_cannot_run_again_says_why() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let list = vec![1];
+        let once = engine.submit(ThreadJob::once(move || list, ())).unwrap();
+        once.wait().unwrap();
+        let error = once.rerun().unwrap_err();
+        assert!(error.is_runs_once() && error.to_string().contains("once"), "{error}");
+        assert_eq!(once.result().unwrap(), [1]);
+
+        let id = engine.submit(ThreadJob::new(|| 1, ())).unwrap().id();
+        engine.wait().unwrap();
+        assert!(engine.rerun(id).unwrap_err().is_runs_once());
+        assert!(engine.rerun(ThreadJob::new(|| 1, ()).id()).unwrap_err().is_unknown_job());
+
+        let job = engine.submit(ThreadJob::new(|| 1, ())).unwrap();
+        engine.shutdown(Shutdown::Drain);
+        assert!(job.rerun().unwrap_err().is_shut_down());
+        assert_eq!(job.result().unwrap(), 1);
+    });
+}
+
+#[test]
+fn a_thousand_reruns_from_many_threads_end_in_one_state_each() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let (calls, count) = counter();
+        let job = engine.submit(ThreadJob::new(count, ())).unwrap();
+        let reruns: u32 = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| {
+                        (0..250).filter(|_| job.wait().is_ok() && job.rerun().is_ok()).count()
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap() as u32).sum()
+        });
+        engine.wait().unwrap();
+        assert_eq!(calls.load(Ordering::SeqCst), reruns + 1);
+        assert_eq!(engine.stats().done, u64::from(reruns) + 1);
+        assert_eq!(engine.jobs().len(), 1);
+    });
+}
