@@ -1,6 +1,9 @@
 //! [`JobInfo`]: what is known of a job.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
 
 use crate::clock;
 use crate::error::JobError;
@@ -31,6 +34,35 @@ pub struct JobInfo {
     /// By the monotonic clock: submitted, started, finished.
     pub(crate) times: [Option<Duration>; 3],
     pub(crate) error: Option<JobError>,
+    pub(crate) progress: Option<Progress>,
+    pub(crate) attrs: BTreeMap<String, serde_json::Value>,
+}
+
+/// How far a job is, by its own word; see [`JobContext::progress`](crate::JobContext::progress).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    fraction: f64,
+    message: String,
+}
+
+impl Progress {
+    /// What is no number counts as nothing.
+    pub(crate) fn new(fraction: f64, message: String) -> Self {
+        let fraction = if fraction.is_nan() { 0.0 } else { fraction.clamp(0.0, 1.0) };
+        Self { fraction, message }
+    }
+
+    /// From 0 to 1.
+    #[must_use]
+    pub fn fraction(&self) -> f64 {
+        self.fraction
+    }
+
+    /// The job's word on it.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
 }
 
 impl JobInfo {
@@ -80,6 +112,18 @@ impl JobInfo {
     #[must_use]
     pub fn has_tag(&self, tag: &str) -> bool {
         self.tags.iter().any(|own| own == tag)
+    }
+
+    /// How far it is, if it has said so.
+    #[must_use]
+    pub fn progress(&self) -> Option<&Progress> {
+        self.progress.as_ref()
+    }
+
+    /// What it was given by [`Job::attr`](crate::Job::attr) under that key.
+    #[must_use]
+    pub fn attr(&self, key: &str) -> Option<&serde_json::Value> {
+        self.attrs.get(key)
     }
 
     /// Why it has no result, if it is finished without one.

@@ -112,10 +112,10 @@ pub use error::{CancelReason, Error, JobError, Result, StalledJob, Unsatisfiable
 pub use executor_engine_macros::task;
 pub use forkserver::init;
 pub use id::JobId;
-pub use info::JobInfo;
+pub use info::{JobInfo, Progress};
 pub use job::{
-    Arg, ArgPack, Backoff, IntoArg, IntoArgs, Job, JobHandle, Local, LocalJob, Output, Process,
-    ProcessJob, Thread, ThreadJob,
+    Arg, ArgPack, Backoff, Context, IntoArg, IntoArgs, Job, JobContext, JobHandle, Local, LocalJob,
+    Output, Process, ProcessJob, Thread, ThreadJob,
 };
 pub use status::Status;
 pub use task::{Callable, CallableOnce, Task, TryCallable, TryCallableOnce};
@@ -125,7 +125,7 @@ pub use task::{Callable, CallableOnce, Task, TryCallable, TryCallableOnce};
 pub mod __private {
     pub use linkme;
 
-    pub use crate::job::Upstreams;
+    pub use crate::job::{Caller, Upstreams};
     pub use crate::task::{TASKS, TaskDef, TaskFailure, run_encoded};
 
     /// The return type of a task that can fail.

@@ -136,7 +136,7 @@ impl Shared {
         if run.claim()
             && let Some(reports) = self.reports.upgrade()
         {
-            execute(&*run.job, &*reports, clock::now());
+            execute(&run.job, &*reports, clock::now());
         }
         self.tally.add(HUNGRY);
     }

@@ -94,7 +94,7 @@ fn serve(queue: &Receiver<Run>, reports: &Weak<dyn Reports>) {
         if run.claim()
             && let Some(reports) = reports.upgrade()
         {
-            execute(&*run.job, &*reports, clock::now());
+            execute(&run.job, &*reports, clock::now());
         }
     }
 }

@@ -219,7 +219,7 @@ impl Shared {
                     // The pump counts as hungry again before the news of this job makes the next
                     // one ready, so that a chain of jobs stays on one thread and wakes no other.
                     let start = now.unwrap_or_else(clock::now);
-                    now = Some(execute(&*run.job, &reports, start));
+                    now = Some(execute(&run.job, &reports, start));
                     jobs = jobs.wrapping_add(1);
                     if jobs.is_multiple_of(YIELD_EVERY) && !nested {
                         self.yield_to_rayon();

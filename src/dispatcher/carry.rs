@@ -8,7 +8,7 @@ use super::run::{Desk, Dispatcher, Payload};
 use crate::backend::Run;
 use crate::condition::Question;
 use crate::error::JobError;
-use crate::job::{KindId, Status, Waiter, drop_quietly};
+use crate::job::{KindId, Status, Waiter, drop_quietly, wake_sleepers_of};
 
 /// What is put off until the core's lock is free.
 #[derive(Default)]
@@ -125,6 +125,7 @@ impl Dispatcher {
             waiter.wake();
         }
         for (run, kind) in after.aborts {
+            wake_sleepers_of(run.job.head().key());
             self.backends[kind as usize].abort(&run);
         }
         for (key, question) in after.questions {

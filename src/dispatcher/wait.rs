@@ -225,7 +225,7 @@ impl Dispatcher {
                     return answer;
                 }
                 if let Some(found) = found {
-                    execute(&*found, self, clock::now());
+                    execute(&found, self, clock::now());
                 }
                 continue;
             }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::context;
 use crate::clock;
 use crate::condition::{Condition, Plan, Zone};
 use crate::dispatcher::{Dispatcher, Need, Nested, Payload, Refusal, Rules, Submission};
@@ -35,7 +36,7 @@ pub struct Engine {
 const MOST_LOOKS: usize = 4000;
 
 /// What all clones of an [`Engine`] share; its drop is the engine's end.
-struct Owner {
+pub(super) struct Owner {
     dispatcher: Arc<Dispatcher>,
     /// Of the clocks and weekdays in conditions that name none; the system's, if `None`.
     zone: Option<Zone>,
@@ -49,6 +50,7 @@ impl Owner {
 
 impl Drop for Owner {
     fn drop(&mut self) {
+        context::unregister(self.dispatcher.engine());
         self.shutdown(Shutdown::Cancel);
     }
 }
@@ -102,7 +104,14 @@ pub struct Stats {
 
 impl Engine {
     pub(super) fn new_with(dispatcher: Arc<Dispatcher>, zone: Option<Zone>) -> Self {
-        Self { owner: Arc::new(Owner { dispatcher, zone }) }
+        let engine = dispatcher.engine();
+        let owner = Arc::new(Owner { dispatcher, zone });
+        context::register(engine, &owner);
+        Self { owner }
+    }
+
+    pub(super) fn owned_by(owner: Arc<Owner>) -> Self {
+        Self { owner }
     }
 
     pub(super) fn dispatcher(&self) -> &Dispatcher {

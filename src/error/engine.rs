@@ -50,6 +50,8 @@ pub(crate) enum Kind {
     RunsOnce(JobId),
     /// `Engine::wait` from inside one of its jobs.
     WaitInsideJob,
+    /// The job runs in another process than its engine.
+    Elsewhere,
     /// This process was started as a fork server but reached `main`.
     NotIntercepted,
     /// The operating system refused something.
@@ -217,6 +219,12 @@ impl Error {
         matches!(*self.0, Kind::WaitInsideJob)
     }
 
+    /// The job runs in a worker process, where its engine is not.
+    #[must_use]
+    pub fn is_elsewhere(&self) -> bool {
+        matches!(*self.0, Kind::Elsewhere)
+    }
+
     /// This process is a fork server whose `main` was reached; see [`init`](crate::init).
     #[must_use]
     pub fn is_not_intercepted(&self) -> bool {
@@ -320,6 +328,10 @@ impl fmt::Display for Error {
             Kind::WaitInsideJob => f.write_str(
                 "Engine::wait inside one of the engine's own jobs would wait for that job itself: \
                  wait for the jobs you need with JobHandle::wait",
+            ),
+            Kind::Elsewhere => f.write_str(
+                "the job runs in a worker process, and its engine in another one: submit jobs from a \
+                 thread or local job, or return what is to be done next",
             ),
             Kind::NotIntercepted => f.write_str(
                 "this process was started to serve worker processes, but reached main: call \

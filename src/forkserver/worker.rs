@@ -2,6 +2,9 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
@@ -9,14 +12,15 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Pid, getppid, setpgid};
 
 use crate::error::{JobError, PanicInfo};
-use crate::job::{self};
+use crate::info::Progress;
+use crate::job;
 use crate::sys::{self, Page};
 use crate::task::{self, TaskFailure};
 use crate::wire::claims::Claims;
 use crate::wire::codec;
 use crate::wire::frame::{Decoder, HEADER, Header};
 use crate::wire::message::{
-    REPLY_CODEC, REPLY_FAILED, REPLY_OK, REPLY_PANICKED, REPLY_SKIPPED, REQUEST,
+    NOTE_PROGRESS, REPLY_CODEC, REPLY_FAILED, REPLY_OK, REPLY_PANICKED, REPLY_SKIPPED, REQUEST,
 };
 
 /// The exit code of a worker that could not begin: "system error" in `sysexits.h`.
@@ -46,6 +50,9 @@ pub(super) fn run(setup: Setup) -> ! {
     }
     let Setup { socket, page, slot, frame_cap, output, directory, .. } = setup;
     drop((output, directory));
+    let socket = Arc::new(socket);
+    *WIRE.lock() = Some(Wire { socket: Arc::clone(&socket), seq: 0 });
+    job::tell_progress_by(tell_progress);
     // Users' code runs on this first thread. A thread made for it would have a stack, an arena
     // and thread-locals of its own, and touching them for the first time costs a new process
     // more than everything else it does.
@@ -74,6 +81,30 @@ fn begin(setup: &Setup) -> io::Result<()> {
     Ok(())
 }
 
+/// What this process sends by: its socket, and the number of the request that it is at.
+struct Wire {
+    socket: Arc<OwnedFd>,
+    seq: u32,
+}
+
+/// There once the process serves. Threads of the job may send, too.
+static WIRE: Mutex<Option<Wire>> = Mutex::new(None);
+
+/// Tells the engine how far the job is.
+fn tell_progress(progress: &Progress) {
+    let mut frame = vec![0; HEADER];
+    if codec::encode(progress, &mut frame).is_err() {
+        return;
+    }
+    let wire = WIRE.lock();
+    let Some(wire) = &*wire else { return };
+    let length = (frame.len() - HEADER) as u64;
+    let header = Header { length, seq: wire.seq, extra: 0, kind: NOTE_PROGRESS };
+    frame[..HEADER].copy_from_slice(&header.to_bytes());
+    // An engine that does not listen any more ends this process anyway.
+    let _ = sys::send_all(wire.socket.as_fd(), &frame);
+}
+
 /// Serves requests until the connection ends.
 fn serve(socket: &OwnedFd, page: &Page, slot: u32, frame_cap: u64) {
     let Some(number) = usize::try_from(slot).ok().and_then(|slot| page.slot(slot)) else { return };
@@ -95,11 +126,16 @@ fn serve(socket: &OwnedFd, page: &Page, slot: u32, frame_cap: u64) {
             if header.kind != REQUEST {
                 return;
             }
+            if let Some(wire) = &mut *WIRE.lock() {
+                wire.seq = header.seq;
+            }
             answer(header, decoder.bytes(range), claims, frame_cap, &mut reply);
             // At once: the next request may take long.
+            let whole = WIRE.lock();
             if sys::send_all(socket.as_fd(), &reply).is_err() {
                 return;
             }
+            drop(whole);
             if reply.capacity() > KEEP {
                 reply = Vec::new();
             }

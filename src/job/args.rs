@@ -71,9 +71,9 @@ enum Source<T> {
     Many(Box<dyn Gather<T>>),
 }
 
-/// Several jobs whose results make one argument.
-trait Gather<T>: Send {
-    fn get(&self) -> Result<T, JobError>;
+/// Several jobs whose results make one argument, or what else is made when it is wanted.
+pub(super) trait Gather<T>: Send {
+    fn get(&self, caller: &Caller<'_>) -> Result<T, JobError>;
     fn visit(&self, visit: &mut dyn FnMut(Arc<dyn AnyJob>));
 }
 
@@ -81,7 +81,7 @@ trait Gather<T>: Send {
 struct All<E>(Vec<Upstream<E>>);
 
 impl<E: Clone + Send + 'static> Gather<Vec<E>> for All<E> {
-    fn get(&self) -> Result<Vec<E>, JobError> {
+    fn get(&self, _caller: &Caller<'_>) -> Result<Vec<E>, JobError> {
         self.0.iter().map(|upstream| upstream.result(E::clone)).collect()
     }
 
@@ -93,6 +93,11 @@ impl<E: Clone + Send + 'static> Gather<Vec<E>> for All<E> {
 }
 
 impl<T> Arg<T> {
+    /// An argument that is made when it is wanted.
+    pub(super) fn made(gather: impl Gather<T> + 'static) -> Self {
+        Self(Source::Many(Box::new(gather)))
+    }
+
     fn of_job(job: Arc<dyn TypedJob<T>>) -> Self
     where
         T: Clone + 'static,
@@ -101,14 +106,14 @@ impl<T> Arg<T> {
     }
 
     /// The argument's value now: every job it comes from is done.
-    fn get(&self) -> Result<T, JobError>
+    fn get(&self, caller: &Caller<'_>) -> Result<T, JobError>
     where
         T: Clone,
     {
         match &self.0 {
             Source::Value(value) => Ok(value.clone()),
             Source::Job { upstream, clone } => upstream.result(*clone),
-            Source::Many(jobs) => jobs.get(),
+            Source::Many(jobs) => jobs.get(caller),
         }
     }
 
@@ -223,11 +228,22 @@ pub trait ArgPack<A>: Send + 'static {
     ///
     /// # Errors
     /// A result that was moved out before.
-    fn get(&self) -> Result<A, JobError>;
+    fn get(&self, caller: &Caller<'_>) -> Result<A, JobError>;
 
     /// Visits the jobs that arguments come from.
     #[doc(hidden)]
     fn visit_upstream(&self, visit: &mut dyn FnMut(Upstreams));
+}
+
+/// The job whose arguments are wanted; opaque.
+#[doc(hidden)]
+#[derive(Clone, Copy)]
+pub struct Caller<'a>(pub(crate) &'a Arc<dyn AnyJob>);
+
+impl std::fmt::Debug for Caller<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Caller").field(&self.0.head().id()).finish()
+    }
 }
 
 /// A job that an argument comes from; opaque.
@@ -256,10 +272,15 @@ macro_rules! arg_tuple {
         }
 
         impl<$($t: Clone + Send + 'static),*> ArgPack<($($t,)*)> for ($(Arg<$t>,)*) {
-            #[allow(non_snake_case, clippy::unused_unit, reason = "one macro for all lengths")]
-            fn get(&self) -> Result<($($t,)*), JobError> {
+            #[allow(
+                non_snake_case,
+                unused_variables,
+                clippy::unused_unit,
+                reason = "one macro for all lengths"
+            )]
+            fn get(&self, caller: &Caller<'_>) -> Result<($($t,)*), JobError> {
                 let ($($x,)*) = self;
-                Ok(($($x.get()?,)*))
+                Ok(($($x.get(caller)?,)*))
             }
 
             #[allow(non_snake_case, unused_variables, reason = "one macro for all lengths")]

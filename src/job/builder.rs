@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::args::{ArgPack, IntoArgs, Output};
+use super::args::{ArgPack, Caller, IntoArgs, Output};
 use super::cell::{AnyJob, Body, JobCell, TypedJob};
 use super::head::{KindId, Meta};
 use super::retry::Backoff;
@@ -213,6 +213,21 @@ impl<K, T> Job<K, T> {
         self
     }
 
+    /// Notes something with the job, for whoever looks at it, and for
+    /// [the job itself](crate::JobContext::attr).
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// let job = engine.submit(ThreadJob::new(|| 1, ()).attr("customer", 17).attr("eu", true))?;
+    /// assert_eq!(job.info().attr("customer").unwrap(), 17);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn attr(mut self, key: impl Into<String>, value: impl Into<serde_json::Value>) -> Self {
+        self.meta_mut().attrs.insert(key.into(), value.into());
+        self
+    }
+
     /// The job's id, which it keeps.
     ///
     /// ```
@@ -307,8 +322,8 @@ where
         self.args.visit_upstream(&mut |upstream| visit(upstream.0));
     }
 
-    fn call(&self) -> Result<F::Output, JobError> {
-        self.function.call(self.args.get()?)
+    fn call(&self, caller: Caller<'_>) -> Result<F::Output, JobError> {
+        self.function.call(self.args.get(&caller)?)
     }
 }
 
@@ -337,8 +352,8 @@ where
         self.args.visit_upstream(&mut |upstream| visit(upstream.0));
     }
 
-    fn call(&self) -> Result<F::Output, JobError> {
-        let args = self.args.get()?;
+    fn call(&self, caller: Caller<'_>) -> Result<F::Output, JobError> {
+        let args = self.args.get(&caller)?;
         let function = self.function.lock().take();
         // It is started once: neither retries nor reruns are accepted.
         function.ok_or_else(JobError::taken)?.try_call_once(args)

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use parking_lot::Mutex;
 
+use super::args::Caller;
 use super::engine_id::EngineId;
 use super::head::{Head, KindId};
 
@@ -27,7 +28,7 @@ pub(crate) trait Body<T>: Send {
     fn visit_upstream(&self, visit: &mut dyn FnMut(Arc<dyn AnyJob>));
 
     /// Runs the function in this process.
-    fn call(&self) -> Result<T, JobError>;
+    fn call(&self, caller: Caller<'_>) -> Result<T, JobError>;
 
     /// Whether it can be called more than once.
     fn is_repeatable(&self) -> bool {
@@ -40,7 +41,7 @@ pub(crate) trait Body<T>: Send {
     }
 
     /// Appends the encoded arguments to `out`.
-    fn encode_args(&self, _out: &mut Vec<u8>) -> Result<(), JobError> {
+    fn encode_args(&self, _caller: Caller<'_>, _out: &mut Vec<u8>) -> Result<(), JobError> {
         Err(JobError::codec("this job runs in the engine's own process".into()))
     }
 
@@ -65,8 +66,8 @@ pub(crate) trait AnyJob: Watched {
     fn visit_upstream(&self, visit: &mut dyn FnMut(Arc<dyn AnyJob>));
 
     /// Runs the claimed job in this process and stores how it went; true if it has a result.
-    /// Catches panics.
-    fn run_here(&self) -> bool;
+    /// Catches panics. `caller` is the job itself, as what refers to it later.
+    fn run_here(&self, caller: Caller<'_>) -> bool;
 
     /// Whether the job can run once more: it still has its function, and that can be called
     /// again.
@@ -77,7 +78,7 @@ pub(crate) trait AnyJob: Watched {
 
     /// Appends the encoded arguments to `out`. Catches panics. On an error, store it with
     /// [`store_error`](Self::store_error).
-    fn encode_args(&self, out: &mut Vec<u8>) -> Result<(), JobError>;
+    fn encode_args(&self, caller: Caller<'_>, out: &mut Vec<u8>) -> Result<(), JobError>;
 
     /// Decodes and stores the result that a worker sent; true if that went well, otherwise the
     /// error is stored. Catches panics.
@@ -209,8 +210,8 @@ where
         }
     }
 
-    fn run_here(&self) -> bool {
-        let result = self.with_body(|body| panics::catch(|| body.call()));
+    fn run_here(&self, caller: Caller<'_>) -> bool {
+        let result = self.with_body(|body| panics::catch(|| body.call(caller)));
         self.store(result)
     }
 
@@ -222,8 +223,8 @@ where
         self.body.lock().as_ref().and_then(B::task)
     }
 
-    fn encode_args(&self, out: &mut Vec<u8>) -> Result<(), JobError> {
-        self.with_body(|body| panics::catch(|| body.encode_args(out)))
+    fn encode_args(&self, caller: Caller<'_>, out: &mut Vec<u8>) -> Result<(), JobError> {
+        self.with_body(|body| panics::catch(|| body.encode_args(caller, out)))
     }
 
     fn store_encoded(&self, bytes: &[u8]) -> bool {

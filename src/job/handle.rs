@@ -1,5 +1,6 @@
 //! [`JobHandle`]: what a user holds of a submitted job.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -410,6 +411,8 @@ impl JobInfo {
             tags: head.meta().map_or_else(Vec::new, |meta| meta.tags.clone()),
             times: head.times(),
             error: if status.is_finished() { job.error() } else { None },
+            progress: head.progress(),
+            attrs: head.meta().map_or_else(BTreeMap::new, |meta| meta.attrs.clone()),
         }
     }
 }

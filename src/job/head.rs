@@ -1,5 +1,6 @@
 //! What every job has, whatever its types: its key, its status, its run, its times.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -7,12 +8,15 @@ use std::task::Waker;
 use std::thread::Thread;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use super::engine_id::EngineId;
 use super::gate::Gate;
 use super::panics;
 use super::retry::Retry;
 use crate::condition::Condition;
 use crate::id::JobId;
+use crate::info::Progress;
 use crate::status::Status;
 
 /// Which backend runs a job.
@@ -53,18 +57,25 @@ pub(crate) struct Meta {
     pub(crate) timeout: Option<Duration>,
     pub(crate) attempt_timeout: Option<Duration>,
     pub(crate) tags: Vec<String>,
+    pub(crate) attrs: Attrs,
+    /// How far the job is, by its own word.
+    progress: Mutex<Option<Progress>>,
 }
+
+/// What users note of a job.
+pub(crate) type Attrs = BTreeMap<String, serde_json::Value>;
 
 impl Meta {
     /// Whether it says nothing that would matter to a submitted job.
     fn is_empty(&self) -> bool {
-        let Self { name, fresh_process, condition, retry, timeout, attempt_timeout, tags } = self;
+        let Self { name, fresh_process, condition, retry, timeout, attempt_timeout, .. } = self;
         name.is_none()
             && !fresh_process
             && condition.is_none()
             && retry.most == 0
             && timeout.or(*attempt_timeout).is_none()
-            && tags.is_empty()
+            && self.tags.is_empty()
+            && self.attrs.is_empty()
     }
 }
 
@@ -239,6 +250,9 @@ impl Head {
         let run = self.run.load(Ordering::Relaxed) >> 1;
         self.run.store(run.wrapping_add(1) << 1, Ordering::Release);
         self.set_stop(Stop::No);
+        if let Some(meta) = self.meta() {
+            meta.progress.lock().take();
+        }
         if anew {
             self.attempt.store(0, Ordering::Relaxed);
             self.started.store(0, Ordering::Relaxed);
@@ -292,7 +306,7 @@ impl Head {
     }
 
     /// The engine that the job is tied to.
-    pub(super) fn engine(&self) -> Option<EngineId> {
+    pub(crate) fn engine(&self) -> Option<EngineId> {
         EngineId::from_number(self.engine.load(Ordering::Relaxed))
     }
 
@@ -327,6 +341,15 @@ impl Head {
 
     pub(crate) fn meta(&self) -> Option<&Meta> {
         self.meta.get().map(|meta| &**meta)
+    }
+
+    /// The job's own word on how far it is.
+    pub(crate) fn set_progress(&self, progress: Progress) {
+        *self.meta.get_or_init(Box::default).progress.lock() = Some(progress);
+    }
+
+    pub(crate) fn progress(&self) -> Option<Progress> {
+        self.meta()?.progress.lock().clone()
     }
 
     pub(crate) fn name(&self) -> Option<&str> {

@@ -8,6 +8,7 @@
 //! | [`cell`] | the allocation that job, handles, engine and dependents share |
 //! | [`head`] | what it knows of the job, whatever its types |
 //! | [`gate`] | its status, and those who wait for its end |
+//! | [`context`] | what a job's function can know and tell of its job |
 //! | [`handle`] | what a user holds of a submitted job |
 //! | [`engine_id`], [`link`] | which engine a job belongs to, and what handles ask of it |
 //! | [`retry`] | trying again: how often, when, after which errors |
@@ -16,6 +17,7 @@
 mod args;
 mod builder;
 mod cell;
+mod context;
 mod engine_id;
 mod gate;
 mod handle;
@@ -29,8 +31,9 @@ mod thread;
 
 use crate::{status, sync};
 
-pub use args::{Arg, ArgPack, IntoArg, IntoArgs, Output, Upstreams};
+pub use args::{Arg, ArgPack, Caller, IntoArg, IntoArgs, Output, Upstreams};
 pub use builder::Job;
+pub use context::{Context, JobContext};
 pub use handle::JobHandle;
 pub use local::{Local, LocalJob};
 pub use process::{Process, ProcessJob};
@@ -40,6 +43,7 @@ pub use thread::{Thread, ThreadJob};
 pub(crate) use cell::AnyJob;
 #[cfg(test)]
 pub(crate) use cell::TypedJob;
+pub(crate) use context::{tell_progress_by, wake_sleepers_of};
 pub(crate) use engine_id::EngineId;
 pub(crate) use head::Meta;
 pub(crate) use head::{Ended, Head, KindId, Stop, Waiter};

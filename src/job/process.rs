@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::args::{ArgPack, IntoArgs};
+use super::args::{ArgPack, Caller, IntoArgs};
 use super::builder::Job;
 use super::cell::{AnyJob, Body};
 use super::head::KindId;
@@ -95,16 +95,16 @@ where
         self.args.visit_upstream(&mut |upstream| visit(upstream.0));
     }
 
-    fn call(&self) -> Result<P::Result, JobError> {
-        self.task.call(self.args.get()?)
+    fn call(&self, caller: Caller<'_>) -> Result<P::Result, JobError> {
+        self.task.call(self.args.get(&caller)?)
     }
 
     fn task(&self) -> Option<&'static TaskDef> {
         Some(self.task.definition())
     }
 
-    fn encode_args(&self, out: &mut Vec<u8>) -> Result<(), JobError> {
-        codec::encode(&self.args.get()?, out).map_err(|error| {
+    fn encode_args(&self, caller: Caller<'_>, out: &mut Vec<u8>) -> Result<(), JobError> {
+        codec::encode(&self.args.get(&caller)?, out).map_err(|error| {
             JobError::codec(format!(
                 "the arguments of task {} do not encode: {error}; give it types that serialize",
                 self.task.name()

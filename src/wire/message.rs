@@ -11,7 +11,7 @@ use super::frame::{HEADER, Header};
 
 /// The version of everything in this module, [`frame`](super::frame) and
 /// [`claims`](super::claims).
-pub(crate) const PROTOCOL: u32 = 1;
+pub(crate) const PROTOCOL: u32 = 2;
 
 /// The longest control message: what a process's environment can hold, and some.
 pub(crate) const CONTROL_CAP: u64 = 16 << 20;
@@ -32,6 +32,10 @@ pub(crate) const REPLY_PANICKED: u8 = 0x32;
 pub(crate) const REPLY_CODEC: u8 = 0x33;
 /// A reply: the request was taken back and did not run.
 pub(crate) const REPLY_SKIPPED: u8 = 0x34;
+
+/// No reply, but a word before it: how far the job is, an encoded
+/// [`Progress`](crate::info::Progress).
+pub(crate) const NOTE_PROGRESS: u8 = 0x40;
 
 /// What the engine tells the fork server.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]

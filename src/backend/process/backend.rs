@@ -10,7 +10,7 @@ use super::shared::Shared;
 use super::worker::Queued;
 use crate::backend::{Backend, Reports, Run};
 use crate::error::JobError;
-use crate::job::AnyJob;
+use crate::job::{AnyJob, Caller};
 use crate::sys;
 use crate::wire::message::ToServer;
 
@@ -159,7 +159,7 @@ fn encode(settings: &Settings, run: Run) -> Result<Queued, (Run, JobError)> {
         return Err((run, JobError::codec("the name of its task is too long".into())));
     }
     let mut args = Vec::new();
-    if let Err(error) = run.job.encode_args(&mut args) {
+    if let Err(error) = run.job.encode_args(Caller(&run.job), &mut args) {
         return Err((run, error));
     }
     if args.len() > settings.max_frame_bytes {

@@ -9,10 +9,13 @@ use super::shared::Shared;
 use super::worker::{Answered, Inbox, State};
 use crate::clock;
 use crate::error::{JobError, PanicInfo};
+use crate::info::Progress;
 use crate::job::AnyJob;
 use crate::sys;
 use crate::wire::codec;
-use crate::wire::message::{REPLY_CODEC, REPLY_FAILED, REPLY_OK, REPLY_PANICKED, REPLY_SKIPPED};
+use crate::wire::message::{
+    NOTE_PROGRESS, REPLY_CODEC, REPLY_FAILED, REPLY_OK, REPLY_PANICKED, REPLY_SKIPPED,
+};
 
 /// What a batch of replies came to.
 #[derive(Clone, Copy, Debug, Default)]
@@ -91,6 +94,12 @@ impl Shared {
             }
             pool.schedule(self);
         });
+        for (job, range) in inbox.notes.drain(..) {
+            if let Ok(progress) = codec::decode::<Progress>(inbox.decoder.bytes(range)) {
+                let progress = Progress::new(progress.fraction(), progress.message().into());
+                job.head().set_progress(progress);
+            }
+        }
         let mut batch = Batch { posted, found: false };
         for Answered { job, kind, range } in inbox.answered.drain(..) {
             let any = &job.run.job;
@@ -115,6 +124,14 @@ impl Pool {
         let mut result = Ok(());
         let mut done = 0;
         for (header, range) in inbox.frames.drain(..) {
+            if header.kind == NOTE_PROGRESS {
+                // One of a job that has ended is late: a thread of it still runs.
+                let same = worker.in_flight.iter().find(|entry| entry.seq == header.seq);
+                if let Some(job) = same.and_then(|entry| entry.job.as_ref()) {
+                    inbox.notes.push((Arc::clone(&job.run.job), range));
+                }
+                continue;
+            }
             let front = worker.in_flight.pop_front_if(|entry| {
                 entry.seq == header.seq
                     && match header.kind {

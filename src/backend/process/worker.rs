@@ -11,6 +11,7 @@ use super::outbox::{Args, Outbox};
 use super::stderr::Tail;
 use crate::backend::Run;
 use crate::error::JobError;
+use crate::job::AnyJob;
 use crate::sys::Page;
 use crate::task::TaskDef;
 use crate::wire::claims::Claims;
@@ -57,13 +58,21 @@ pub(super) struct Inbox {
     pub(super) frames: Vec<(Header, Range<usize>)>,
     /// The replies of one batch. Kept for its memory.
     pub(super) answered: Vec<Answered>,
+    /// What jobs said of their progress: in order, and before their replies.
+    pub(super) notes: Vec<(Arc<dyn AnyJob>, Range<usize>)>,
     /// The stream ended, or cannot be read on.
     pub(super) deaf: bool,
 }
 
 impl Inbox {
     pub(super) fn new(cap: u64) -> Self {
-        Self { decoder: Decoder::new(cap), frames: Vec::new(), answered: Vec::new(), deaf: false }
+        Self {
+            decoder: Decoder::new(cap),
+            frames: Vec::new(),
+            answered: Vec::new(),
+            notes: Vec::new(),
+            deaf: false,
+        }
     }
 }
 

@@ -1,0 +1,372 @@
+//! [`JobContext`]: what a job's function can know and tell of its job.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::args::{Arg, Caller, Gather, IntoArg};
+use super::cell::AnyJob;
+use super::head::{Attrs, Stop};
+use crate::error::{CancelReason, JobError};
+use crate::id::JobId;
+use crate::info::Progress;
+
+/// Stands for the [`JobContext`] among a job's arguments.
+///
+/// ```
+/// use executor_engine::prelude::*;
+///
+/// let engine = Engine::new()?;
+/// let work = |ctx: JobContext, n: u32| format!("attempt {} with {n}", ctx.attempt());
+/// let job = engine.submit(ThreadJob::new(work, (Context, 10)))?;
+/// assert_eq!(job.result()?, "attempt 1 with 10");
+/// # Ok::<(), executor_engine::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Context;
+
+/// What a job's function can know and tell of its job: passed to functions that take one, where
+/// the caller passes [`Context`]. Cheap to clone; can be sent to other threads of the job.
+///
+/// Tasks can take one too. In a worker process it knows the job's id, name, attempt and
+/// attributes, and tells its progress; a cancellation ends the process there, so it need not be
+/// asked for.
+///
+/// ```
+/// use executor_engine::prelude::*;
+/// use std::time::Duration;
+///
+/// let engine = Engine::new()?;
+/// let patient = ThreadJob::try_new(
+///     |ctx: JobContext| -> Result<(), JobError> {
+///         for step in 0..1000 {
+///             ctx.progress(f64::from(step) / 1000.0, "waiting");
+///             ctx.sleep(Duration::from_secs(3600))?; // ends early when the job is cancelled
+///         }
+///         Ok(())
+///     },
+///     (Context,),
+/// );
+/// let job = engine.submit(patient)?;
+/// while job.info().progress().is_none() {
+///     std::thread::yield_now();
+/// }
+/// job.cancel();
+/// job.wait()?;
+/// assert_eq!(job.status(), Status::Cancelled);
+/// # Ok::<(), executor_engine::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct JobContext(Inner);
+
+#[derive(Clone)]
+enum Inner {
+    /// In the engine's process.
+    Here(Arc<dyn AnyJob>),
+    /// In a worker process.
+    There(Arc<Snapshot>),
+}
+
+/// What a worker is told of the job.
+#[derive(Debug, Serialize, Deserialize)]
+struct Snapshot {
+    id: JobId,
+    name: Option<String>,
+    attempt: u32,
+    /// As JSON text.
+    attrs: Vec<(String, String)>,
+    #[serde(skip)]
+    parsed: OnceLock<Attrs>,
+}
+
+/// Threads that sleep in a job, by the job's key.
+static ASLEEP: Mutex<BTreeMap<u64, Vec<Thread>>> = Mutex::new(BTreeMap::new());
+
+/// How a worker process sends its job's progress.
+static TELL_ENGINE: OnceLock<fn(&Progress)> = OnceLock::new();
+
+/// Wakes those who sleep in that job. Called without locks.
+pub(crate) fn wake_sleepers_of(job: u64) {
+    if let Some(threads) = ASLEEP.lock().get(&job) {
+        threads.iter().for_each(Thread::unpark);
+    }
+}
+
+/// From now on, contexts in this worker process tell progress so.
+pub(crate) fn tell_progress_by(tell: fn(&Progress)) {
+    let _ = TELL_ENGINE.set(tell);
+}
+
+impl JobContext {
+    /// The job's id.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// let job = engine.submit(ThreadJob::new(|ctx: JobContext| ctx.id(), (Context,)))?;
+    /// assert_eq!(job.result()?, job.id());
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn id(&self) -> JobId {
+        match &self.0 {
+            Inner::Here(job) => job.head().id(),
+            Inner::There(snapshot) => snapshot.id,
+        }
+    }
+
+    /// The job's name, if it was given one.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// let named = ThreadJob::new(|ctx: JobContext| ctx.name().map(str::to_owned), (Context,));
+    /// assert_eq!(engine.submit(named.name("x"))?.result()?.as_deref(), Some("x"));
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        match &self.0 {
+            Inner::Here(job) => job.head().name(),
+            Inner::There(snapshot) => snapshot.name.as_deref(),
+        }
+    }
+
+    /// Which attempt this is: 1 for the first.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// let third = |ctx: JobContext| if ctx.attempt() < 3 { Err("not yet") } else { Ok(()) };
+    /// engine.submit(ThreadJob::try_new(third, (Context,)).retries(2))?.result()?;
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        match &self.0 {
+            Inner::Here(job) => job.head().attempt(),
+            Inner::There(snapshot) => snapshot.attempt,
+        }
+    }
+
+    /// What the job was given by [`Job::attr`](crate::Job::attr) under that key.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// let region = |ctx: JobContext| ctx.attr("region").and_then(|v| v.as_str().map(str::to_owned));
+    /// let job = engine.submit(ThreadJob::new(region, (Context,)).attr("region", "eu"))?;
+    /// assert_eq!(job.result()?.as_deref(), Some("eu"));
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn attr(&self, key: &str) -> Option<&serde_json::Value> {
+        match &self.0 {
+            Inner::Here(job) => job.head().meta()?.attrs.get(key),
+            Inner::There(snapshot) => snapshot.attrs().get(key),
+        }
+    }
+
+    /// Whether the job is to stop: it was cancelled, or it takes too long. A function that looks
+    /// now and then can return early; the job's status then follows.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// let endless = |ctx: JobContext| while !ctx.is_cancelled() { std::thread::yield_now() };
+    /// let job = engine.submit(ThreadJob::new(endless, (Context,)))?;
+    /// job.cancel();
+    /// job.wait()?;
+    /// assert_eq!(job.status(), Status::Cancelled);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        match &self.0 {
+            Inner::Here(job) => job.head().stop() != Stop::No,
+            Inner::There(_) => false,
+        }
+    }
+
+    /// [`is_cancelled`](Self::is_cancelled), as an error to return with `?`.
+    ///
+    /// # Errors
+    /// The job is to stop.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// let endless = |ctx: JobContext| -> Result<(), JobError> {
+    ///     loop {
+    ///         ctx.check_cancelled()?;
+    ///         std::thread::yield_now();
+    ///     }
+    /// };
+    /// let job = engine.submit(ThreadJob::try_new(endless, (Context,)))?;
+    /// job.cancel();
+    /// assert!(job.result().unwrap_err().is_cancelled());
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn check_cancelled(&self) -> Result<(), JobError> {
+        let Inner::Here(job) = &self.0 else { return Ok(()) };
+        let head = job.head();
+        let limit = |which: fn(&super::head::Meta) -> Option<Duration>| {
+            JobError::timed_out(head.meta().and_then(which).unwrap_or_default())
+        };
+        Err(match head.stop() {
+            Stop::No => return Ok(()),
+            Stop::Cancelled => JobError::cancelled(CancelReason::Requested),
+            Stop::TimedOut => limit(|meta| meta.timeout),
+            Stop::AttemptTimedOut => limit(|meta| meta.attempt_timeout),
+        })
+    }
+
+    /// Sleeps for that long by the system's clock, or until the job is to stop.
+    ///
+    /// # Errors
+    /// The job is to stop.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # use std::time::Duration;
+    /// # let engine = Engine::new()?;
+    /// let nap = |ctx: JobContext| ctx.sleep(Duration::from_secs(3600));
+    /// let job = engine.submit(ThreadJob::try_new(nap, (Context,)).blocking())?;
+    /// job.cancel();
+    /// assert!(job.result().unwrap_err().is_cancelled());
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn sleep(&self, time: Duration) -> Result<(), JobError> {
+        let Inner::Here(job) = &self.0 else {
+            std::thread::sleep(time);
+            return Ok(());
+        };
+        let key = job.head().key();
+        let me = std::thread::current();
+        let deadline = Instant::now().checked_add(time);
+        ASLEEP.lock().entry(key).or_default().push(me.clone());
+        let result = loop {
+            // Looked at after the thread is on the list, so that no word is missed.
+            if let Err(stop) = self.check_cancelled() {
+                break Err(stop);
+            }
+            match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+                Some(Duration::ZERO) => break Ok(()),
+                Some(left) => std::thread::park_timeout(left),
+                None => std::thread::park(),
+            }
+        };
+        let mut asleep = ASLEEP.lock();
+        if let Some(threads) = asleep.get_mut(&key) {
+            if let Some(at) = threads.iter().position(|thread| thread.id() == me.id()) {
+                threads.swap_remove(at);
+            }
+            if threads.is_empty() {
+                asleep.remove(&key);
+            }
+        }
+        result
+    }
+
+    /// Tells how far the job is: a fraction, from 0 to 1, and a word on it. The last one is in
+    /// [`JobInfo::progress`](crate::JobInfo::progress).
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// #[task]
+    /// fn half(ctx: JobContext) { ctx.progress(0.5, "half way") } // from a worker process, too
+    ///
+    /// # let engine = Engine::new()?;
+    /// let job = engine.submit(ProcessJob::new(half, (Context,)))?;
+    /// job.wait()?;
+    /// let info = job.info();
+    /// let progress = info.progress().unwrap();
+    /// assert_eq!((progress.fraction(), progress.message()), (0.5, "half way"));
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn progress(&self, fraction: f64, message: impl Into<String>) {
+        let progress = Progress::new(fraction, message.into());
+        match &self.0 {
+            Inner::Here(job) => job.head().set_progress(progress),
+            Inner::There(_) => {
+                if let Some(tell) = TELL_ENGINE.get() {
+                    tell(&progress);
+                }
+            }
+        }
+    }
+
+    /// The job, if it runs in its engine's own process.
+    pub(crate) fn job(&self) -> Option<&Arc<dyn AnyJob>> {
+        match &self.0 {
+            Inner::Here(job) => Some(job),
+            Inner::There(_) => None,
+        }
+    }
+}
+
+impl Snapshot {
+    fn of(job: &dyn AnyJob) -> Self {
+        let head = job.head();
+        let attrs = head.meta().map(|meta| meta.attrs.iter()).into_iter().flatten();
+        Self {
+            id: head.id(),
+            name: head.name().map(Into::into),
+            // It is encoded before it begins.
+            attempt: head.attempt() + 1,
+            attrs: attrs.map(|(key, value)| (key.clone(), value.to_string())).collect(),
+            parsed: OnceLock::new(),
+        }
+    }
+
+    fn attrs(&self) -> &Attrs {
+        self.parsed.get_or_init(|| {
+            let parse = |text: &String| serde_json::from_str(text).unwrap_or_default();
+            self.attrs.iter().map(|(key, text)| (key.clone(), parse(text))).collect()
+        })
+    }
+}
+
+impl IntoArg<JobContext> for Context {
+    fn into_arg(self) -> Arg<JobContext> {
+        Arg::made(self)
+    }
+}
+
+impl Gather<JobContext> for Context {
+    fn get(&self, caller: &Caller<'_>) -> Result<JobContext, JobError> {
+        Ok(JobContext(Inner::Here(Arc::clone(caller.0))))
+    }
+
+    fn visit(&self, _visit: &mut dyn FnMut(Arc<dyn AnyJob>)) {}
+}
+
+/// On its way to a worker process a context is what is known of the job.
+impl Serialize for JobContext {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0 {
+            Inner::Here(job) => Snapshot::of(&**job).serialize(serializer),
+            Inner::There(snapshot) => snapshot.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for JobContext {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(Inner::There(Arc::new(Snapshot::deserialize(deserializer)?))))
+    }
+}
+
+impl fmt::Debug for JobContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobContext")
+            .field("id", &self.id())
+            .field("attempt", &self.attempt())
+            .finish_non_exhaustive()
+    }
+}
