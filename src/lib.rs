@@ -48,6 +48,7 @@ pub mod condition;
 mod dispatcher;
 mod engine;
 mod error;
+mod event;
 mod forkserver;
 mod id;
 mod info;
@@ -62,6 +63,7 @@ mod wire;
 pub use clock::ManualClock;
 pub use engine::{Engine, EngineBuilder, Jobs, Shutdown, Stats};
 pub use error::{CancelReason, Error, JobError, Result, StalledJob, Unsatisfiable};
+pub use event::{Events, JobEvent};
 /// Makes a function a task: callable by name in any process of the same program, and still an
 /// ordinary function.
 ///

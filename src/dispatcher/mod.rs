@@ -9,7 +9,9 @@
 //! | [`wheel`] | timers |
 //! | [`explain`] | what a job waits for, in words |
 //! | [`baton`] | whose turn it is |
-//! | [`alarm`], [`asker`] | what the dispatcher thread sleeps on, and the thread for custom conditions |
+//! | [`alarm`] | what the dispatcher thread sleeps on |
+//! | [`errands`], [`asker`] | threads for foreign code; custom conditions |
+//! | [`observers`] | who wants to hear of events |
 //! | [`run`], [`carry`] | the inbox, the dispatcher thread; carrying out effects |
 //! | [`wait`], [`sleepers`] | threads that wait |
 //! | [`shutdown`] | the end |
@@ -21,12 +23,14 @@ mod baton;
 mod carry;
 mod core;
 mod edge;
+mod errands;
 mod explain;
 mod graph;
 #[cfg(test)]
 mod invariants;
 mod message;
 mod node;
+mod observers;
 mod ready;
 mod rules;
 mod run;

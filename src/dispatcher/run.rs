@@ -20,16 +20,21 @@ use crossbeam::queue::SegQueue;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::alarm::Alarm;
-use super::asker::Asker;
+use super::asker;
 use super::baton::Baton;
 use super::carry::After;
 use super::core::Core;
+use super::errands::Errands;
 use super::message::{Effect, Event, Key, Nanos, Need, Refusal, Submission};
+use super::observers::Observers;
 use super::rules::Rules;
 use super::sleepers::Sleepers;
 use crate::backend::{Backend, Reports, enter_service};
 use crate::clock::{self, Clock, Moment};
+use crate::condition::Question;
 use crate::error::{CancelReason, JobError};
+use crate::event::JobEvent;
+use crate::info::JobInfo;
 use crate::job::{AnyJob, Ended, EngineId, KindId, Status, drop_quietly};
 
 /// What the core carries for each job.
@@ -54,7 +59,10 @@ pub(crate) struct Dispatcher {
     pub(super) clock: Clock,
     /// Wakes the dispatcher thread.
     pub(super) alarm: Alarm,
-    pub(super) asker: Asker,
+    /// Custom conditions to ask, and callbacks to call.
+    pub(super) questions: Errands<(Key, Question)>,
+    pub(super) callbacks: Errands<(Payload, JobInfo)>,
+    pub(super) observers: Observers,
     /// Itself, for threads that must not keep it.
     pub(super) itself: Weak<Self>,
     stop: AtomicBool,
@@ -66,6 +74,14 @@ pub(crate) struct Dispatcher {
     pub(super) ended_flag: Mutex<bool>,
     pub(super) ended_signal: Condvar,
     thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Calls a finished job's callbacks.
+fn call_back(_: &Arc<Dispatcher>, (job, info): (Payload, JobInfo)) {
+    if let Some(meta) = job.head().meta() {
+        meta.callbacks.call(&info);
+    }
+    drop_quietly(job);
 }
 
 /// What a backend tells of a run.
@@ -122,7 +138,9 @@ impl Dispatcher {
             backends: backends(itself.clone()),
             clock,
             alarm,
-            asker: Asker::default(),
+            questions: Errands::new("executor-conditions", asker::ask),
+            callbacks: Errands::new("executor-callbacks", call_back),
+            observers: Observers::default(),
             itself: itself.clone(),
             stop: AtomicBool::new(false),
             closed: AtomicBool::new(false),
@@ -291,7 +309,13 @@ impl Dispatcher {
         let mut left = TURN;
         while let Some((news, at)) = self.news.pop() {
             let event = match news {
-                News::Started(key) => Event::Started { key },
+                News::Started(key) => {
+                    if let Some(job) = desk.core.get(key) {
+                        let (id, attempt) = (job.head().id(), job.head().attempt());
+                        self.observers.tell(|| JobEvent::Started { id, attempt });
+                    }
+                    Event::Started { key }
+                }
                 News::Ended(key, ended) => Event::Finished { key, ended },
             };
             self.handle(desk, event, at);
@@ -366,7 +390,9 @@ impl Dispatcher {
         for backend in &self.backends {
             backend.shutdown();
         }
-        self.asker.stop();
+        self.questions.stop();
+        self.callbacks.stop();
+        self.observers.end();
         self.stop.store(true, Ordering::SeqCst);
         self.alarm.call();
         if let Some(thread) = self.thread.lock().take()

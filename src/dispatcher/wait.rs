@@ -27,6 +27,7 @@ use super::sleepers::Place;
 use crate::backend::{Here, execute, is_of};
 use crate::clock::{self, Timed};
 use crate::error::{CancelReason, Error, Kind, Result, StalledJob};
+use crate::event::JobEvent;
 use crate::id::JobId;
 use crate::job::{AnyJob, KindId, Link, Waiter};
 
@@ -353,6 +354,13 @@ impl Link for Dispatcher {
 
     fn cancel_job(&self, job: &Arc<dyn AnyJob>, reason: CancelReason) {
         self.tell(Event::Cancel { key: job.head().key(), reason });
+    }
+
+    fn progressed(&self, job: &Arc<dyn AnyJob>) {
+        self.observers.tell(|| JobEvent::Progress {
+            id: job.head().id(),
+            progress: job.head().progress().unwrap_or_default(),
+        });
     }
 
     fn rerun_job(&self, job: &Arc<dyn AnyJob>) -> Result<()> {

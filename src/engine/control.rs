@@ -3,6 +3,7 @@
 use super::front::Engine;
 use crate::dispatcher::Payload;
 use crate::error::{CancelReason, Kind, Result};
+use crate::event::Events;
 use crate::id::JobId;
 use crate::info::JobInfo;
 use crate::job::drop_quietly;
@@ -61,6 +62,37 @@ impl Engine {
         let unfinished = self.jobs().snapshot(|job| !job.head().status().is_finished());
         let chosen = unfinished.iter().filter(|job| which(&JobInfo::of(&***job)));
         chosen.inspect(|job| cancel(job)).count()
+    }
+
+    /// What happens to the engine's jobs from now on, to be read at leisure: up to 4,096 events may
+    /// wait for it.
+    ///
+    /// ```
+    /// # use executor_engine::{JobEvent, prelude::*};
+    /// let engine = Engine::new()?;
+    /// let events = engine.events();
+    /// let job = engine.submit(ThreadJob::new(|| 1, ()))?;
+    /// let end = events.iter().find(|event| matches!(event, JobEvent::Finished { .. })).unwrap();
+    /// assert_eq!(end, JobEvent::Finished { id: job.id(), status: Status::Done });
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn events(&self) -> Events {
+        self.events_with_capacity(4096)
+    }
+
+    /// The same, with room for so many events that were not read. While somebody listens, each
+    /// job costs the engine a little more.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// let engine = Engine::new()?;
+    /// let events = engine.events_with_capacity(100_000);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn events_with_capacity(&self, capacity: usize) -> Events {
+        self.dispatcher().subscribe(capacity)
     }
 
     /// Runs a finished job once more; the same as [`JobHandle::rerun`](crate::JobHandle::rerun), by

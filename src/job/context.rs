@@ -97,6 +97,14 @@ pub(crate) fn wake_sleepers_of(job: u64) {
     }
 }
 
+/// The job said how far it is.
+pub(crate) fn note_progress(job: &Arc<dyn AnyJob>, progress: Progress) {
+    job.head().set_progress(progress);
+    if let Some(link) = job.head().link() {
+        link.progressed(job);
+    }
+}
+
 /// From now on, contexts in this worker process tell progress so.
 pub(crate) fn tell_progress_by(tell: fn(&Progress)) {
     let _ = TELL_ENGINE.set(tell);
@@ -292,7 +300,7 @@ impl JobContext {
     pub fn progress(&self, fraction: f64, message: impl Into<String>) {
         let progress = Progress::new(fraction, message.into());
         match &self.0 {
-            Inner::Here(job) => job.head().set_progress(progress),
+            Inner::Here(job) => note_progress(job, progress),
             Inner::There(_) => {
                 if let Some(tell) = TELL_ENGINE.get() {
                     tell(&progress);

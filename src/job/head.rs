@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::task::Waker;
 use std::thread::Thread;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::callbacks::Callbacks;
 use super::engine_id::EngineId;
 use super::gate::Gate;
 use super::panics;
@@ -58,6 +59,7 @@ pub(crate) struct Meta {
     pub(crate) attempt_timeout: Option<Duration>,
     pub(crate) tags: Vec<String>,
     pub(crate) attrs: Attrs,
+    pub(crate) callbacks: Callbacks,
     /// How far the job is, by its own word.
     progress: Mutex<Option<Progress>>,
 }
@@ -76,6 +78,7 @@ impl Meta {
             && timeout.or(*attempt_timeout).is_none()
             && self.tags.is_empty()
             && self.attrs.is_empty()
+            && self.callbacks.is_empty()
     }
 }
 
@@ -130,6 +133,18 @@ impl Stop {
             3 => Self::AttemptTimedOut,
             _ => Self::No,
         }
+    }
+}
+
+/// Engines of this process with somebody who wants to hear when jobs begin.
+static START_WATCHERS: AtomicUsize = AtomicUsize::new(0);
+
+/// One engine more, or less, wants to hear when jobs begin.
+pub(crate) fn watch_starts(watch: bool) {
+    if watch {
+        START_WATCHERS.fetch_add(1, Ordering::Relaxed);
+    } else {
+        START_WATCHERS.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -261,9 +276,14 @@ impl Head {
         self.gate.advance(Status::Pending);
     }
 
+    /// Whether the job's time is limited.
+    pub(crate) fn is_timed(&self) -> bool {
+        self.meta().is_some_and(|meta| meta.timeout.or(meta.attempt_timeout).is_some())
+    }
+
     /// Whether the dispatcher wants to know when a run of the job begins.
     pub(crate) fn tells_start(&self) -> bool {
-        self.meta().is_some_and(|meta| meta.timeout.or(meta.attempt_timeout).is_some())
+        START_WATCHERS.load(Ordering::Relaxed) > 0 || self.is_timed()
     }
 
     /// Marks the job as running: its claimant's first act.
