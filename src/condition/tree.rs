@@ -198,6 +198,17 @@ impl Tree {
         }
     }
 
+    /// The custom conditions that it holds.
+    pub(crate) fn into_customs(self) -> Vec<Custom> {
+        let clocked = self.clocked.into_iter();
+        clocked
+            .filter_map(|clocked| match clocked.what {
+                Clocked::Custom(asking) => Some(asking.custom),
+                _ => None,
+            })
+            .collect()
+    }
+
     /// A custom condition has answered.
     pub(crate) fn answered(&mut self, number: u32, answer: bool, now: u64) {
         let Some(ClockedPart { what: Clocked::Custom(asking), part }) =

@@ -27,7 +27,7 @@ use super::message::{Effect, Event, Key, Nanos, Need, Refusal, Submission, Verdi
 use super::sleepers::Sleepers;
 use crate::backend::{Backend, Reports, Run, enter_service};
 use crate::clock::{self, Clock, Moment};
-use crate::condition::Question;
+use crate::condition::{Custom, Question, Watched};
 use crate::error::{CancelReason, JobError};
 use crate::job::{AnyJob, EngineId, KindId, Status, Waiter, drop_quietly};
 
@@ -95,6 +95,10 @@ struct After {
     /// Finished jobs without handles.
     unheld: Vec<Payload>,
     questions: Vec<(Key, Question)>,
+    /// Of jobs that have ended.
+    customs: Vec<Custom>,
+    /// Jobs that conditions named.
+    named: Vec<Arc<dyn Watched>>,
 }
 
 impl Desk {
@@ -231,8 +235,16 @@ impl Dispatcher {
         let mut desk = self.desk.take();
         self.take_in_all(&mut desk);
         let mut answer = Ok(());
-        for (count, mut submission) in submissions.into_iter().enumerate() {
+        let mut submissions = submissions.into_iter().enumerate();
+        for (count, mut submission) in &mut submissions {
             refresh(&desk.core, &mut submission);
+            let Submission { needs, nested, .. } = &mut submission;
+            let nested = nested.iter_mut().flat_map(|nested| &mut nested.jobs);
+            let mut named = needs.iter_mut().chain(nested).filter_map(|need| need.watched.take());
+            // It may be the last that holds the job.
+            if let Some(first) = named.next() {
+                desk.after().named.extend(std::iter::once(first).chain(named));
+            }
             self.handle(&mut desk, Event::Submit(submission), now);
             if let Some(refusal) = desk.refused.take() {
                 answer = Err((count, refusal));
@@ -240,6 +252,8 @@ impl Dispatcher {
             }
         }
         self.settle(desk);
+        // With no lock held, for there may be users' values in them.
+        drop(submissions);
         answer
     }
 
@@ -295,6 +309,7 @@ impl Dispatcher {
             Effect::Inline(job) => desk.inline = Some(job),
             Effect::Abort(job, kind) => desk.after().aborts.push((job, kind)),
             Effect::Ask { key, question } => desk.after().questions.push((key, question)),
+            Effect::LetGo(customs) => desk.after().customs.extend(customs),
             Effect::Publish { key, verdict } => {
                 let Some(job) = desk.core.get(key) else { return };
                 let (status, error) = match verdict {
@@ -436,9 +451,10 @@ impl Dispatcher {
                 self.tell(Event::Answer { key, number, answer: Err(not_asked(&error)) });
             }
         }
-        for value in after.garbage {
-            drop_quietly(value);
-        }
+        // One by one, for each may panic.
+        after.garbage.into_iter().for_each(drop_quietly);
+        after.customs.into_iter().for_each(drop_quietly);
+        after.named.into_iter().for_each(drop_quietly);
         for job in after.unheld {
             job.release_body();
         }

@@ -216,7 +216,7 @@ impl<P: Clone> Core<P> {
     }
 
     /// A job has ended, from that state: it needs nothing any more.
-    pub(super) fn let_go_of_needs(&mut self, key: Key, was: State) {
+    pub(super) fn let_go_of_needs(&mut self, key: Key, was: State, effects: &mut Vec<Effect<P>>) {
         self.disarm(key);
         let Some(node) = self.nodes.get_mut(key) else { return };
         let needs = std::mem::take(&mut node.needs);
@@ -224,11 +224,24 @@ impl<P: Clone> Core<P> {
         if matches!(was, State::Waiting(_)) || needs.tree().is_some() {
             needs.jobs().for_each(|up| self.forget_unexpected(up));
         }
+        if let Needs::Many(wants) = needs
+            && let Some(tree) = wants.tree
+        {
+            let_go_of(tree, effects);
+        }
     }
 
     /// The moment, by both clocks, of the last event.
     pub(crate) fn moment(&self) -> Moment {
         self.moment
+    }
+}
+
+/// Has the custom conditions of a tree dropped by who holds no lock.
+pub(super) fn let_go_of<P>(tree: Tree, effects: &mut Vec<Effect<P>>) {
+    let customs = tree.into_customs();
+    if !customs.is_empty() {
+        effects.push(Effect::LetGo(customs));
     }
 }
 

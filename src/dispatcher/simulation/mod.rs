@@ -136,6 +136,7 @@ impl World {
                 assert!(!running.aborted, "{key}: aborted twice");
                 running.aborted = true;
             }
+            Effect::LetGo(_) => {}
             Effect::Ask { key, ref question } => {
                 let job = self.jobs.get_mut(&key).expect("only known jobs have conditions");
                 assert_eq!(job.verdict, None, "{key}: asked after its end");
