@@ -47,6 +47,8 @@ pub(crate) struct Core<P> {
     pub(super) wheel: Wheel,
     /// Waiting jobs that time alone, or a custom condition's answer, may make ready.
     pub(super) live: usize,
+    /// Custom conditions that were asked and have not answered.
+    pub(super) asked: usize,
     /// Finished jobs, oldest first, to forget the oldest; removed ones are passed over.
     pub(super) finished: VecDeque<Key>,
     pub(super) finished_here: usize,
@@ -75,6 +77,7 @@ impl<P: Clone> Core<P> {
             blocked: Vec::new(),
             wheel: Wheel::new(),
             live: 0,
+            asked: 0,
             finished: VecDeque::new(),
             finished_here: 0,
             keep_finished,

@@ -107,7 +107,10 @@ impl<P: Clone> Core<P> {
         }
         let live = waits == 0 && tree.is_live();
         if live {
-            tree.questions(moment.now, |question| effects.push(Effect::Ask { key, question }));
+            tree.questions(moment.now, |question| {
+                self.asked += 1;
+                effects.push(Effect::Ask { key, question });
+            });
         }
         tree.end_moments();
         let next = tree.next_look(moment, live);
@@ -189,6 +192,7 @@ impl<P: Clone> Core<P> {
         effects: &mut Vec<Effect<P>>,
     ) {
         let now = self.moment.now;
+        self.asked = self.asked.saturating_sub(1);
         let Some(node) = self.nodes.get_mut(key) else { return };
         let State::Waiting(_) = node.state else { return };
         let Some(tree) = node.needs.tree_mut() else { return };
