@@ -75,7 +75,7 @@ impl<P: Clone> Core<P> {
 
     /// Looks at a waiting job, of which something may have changed: makes it ready, or gives the
     /// verdict if it can never be, or sees to it that it is looked at again in time. `turn`: its
-    /// timer has rung.
+    /// timer has rung (or is about to, when the timer of another job has this one looked at first).
     pub(super) fn look(
         &mut self,
         key: Key,
@@ -84,8 +84,12 @@ impl<P: Clone> Core<P> {
     ) -> Option<Verdict> {
         let node = self.nodes.get_mut(key)?;
         let State::Waiting(waits) = node.state else { return None };
+        let mut turn = turn;
         let tree = match &mut node.needs {
-            Needs::Many(wants) => wants.tree.as_mut(),
+            Needs::Many(wants) => {
+                turn |= wants.timer.is_some_and(|(_, at)| at <= self.moment.now);
+                wants.tree.as_mut()
+            }
             _ => None,
         };
         let Some(tree) = tree else {

@@ -242,8 +242,11 @@ impl Engine {
         let mut nested = None;
         if let Some(Plan { edges, tree, named }) = plan {
             needs.extend(edges.into_iter().map(|(job, wanted)| Need::condition(job, Some(wanted))));
-            nested = tree.map(|tree| {
-                let possible = tree.can_ever_hold(self.dispatcher().moment(), MOST_LOOKS);
+            nested = tree.map(|mut tree| {
+                let moment = self.dispatcher().moment();
+                // Delays count from now.
+                tree.begin(moment);
+                let possible = tree.can_ever_hold(moment, MOST_LOOKS);
                 let jobs = named.into_iter().map(|job| Need::condition(job, None)).collect();
                 Box::new(Nested { tree, jobs, possible })
             });
