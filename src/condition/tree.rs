@@ -258,6 +258,8 @@ impl Tree {
     pub(crate) fn can_ever_hold(&self, moment: Moment, most_looks: usize) -> bool {
         const YEAR: u64 = 400 * 24 * 3600 * 1_000_000_000;
         const MOST_PARTS: usize = 1000;
+        /// At 1,000 parts a look takes about a tenth of a millisecond.
+        const MOST_PARTS_LOOKED_AT: usize = 40_000;
         let timed = self.clocked.iter().filter(|clocked| clocked.what.is_timed()).count();
         if self.parts.len() > MOST_PARTS || timed < 2 {
             return !self.is_dead();
@@ -265,7 +267,7 @@ impl Tree {
         let mut at = moment.now;
         let mut end = at.saturating_add(YEAR);
         let mut counted = Vec::new();
-        for _ in 0..most_looks {
+        for _ in 0..most_looks.min(MOST_PARTS_LOOKED_AT / timed) {
             let mut next = u64::MAX;
             let mut fixed = u64::MAX;
             let holds = self.would_hold(&mut counted, |clocked| {
