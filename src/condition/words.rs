@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::statuses::Statuses;
-use super::tree::{HOLDS, NEVER, Tree, What};
+use super::tree::{NEVER, Tree, What};
 use crate::clock::Moment;
 use crate::status::Status;
 
@@ -34,11 +34,12 @@ impl Tree {
                 next[at] = first[parent].replace(at);
             }
         }
+        let holding = self.holding(moment);
         let mut told = 0;
         let mut open = vec![(parts.len() - 1, indent)];
         while let Some((at, indent)) = open.pop() {
             let part = &parts[at];
-            if part.value & HOLDS != 0 {
+            if holding[at] {
                 continue;
             }
             told += 1;
