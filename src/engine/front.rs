@@ -66,7 +66,9 @@ impl Drop for Owner {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shutdown {
-    /// Finish them. Those that can never start are cancelled.
+    /// Finish them, however long that takes: a job whose condition waits for tomorrow is waited for
+    /// until tomorrow, and one whose [custom](crate::condition::custom) condition never says yes
+    /// for ever; cancel such jobs before. Those that can never start are cancelled.
     Drain,
     /// Cancel them: pending jobs at once, process jobs by ending their workers; functions that
     /// run on threads are waited for.
