@@ -725,6 +725,35 @@ fn a_condition_of_a_thousand_clocks_is_no_trouble() {
     });
 }
 
+#[test]
+fn an_engine_ends_while_its_clock_is_moved() {
+    within(|| {
+        for round in 0..20 {
+            let (clock, engine) = engine_at("2026-11-24T08:00:00Z");
+            let started = Gate::new();
+            for minute in 0..50_u64 {
+                let delay = after_delay(Duration::from_secs(60 * minute));
+                let open = started.clone();
+                let job = ThreadJob::new(move || open.open(), ()).condition(delay);
+                engine.submit(job).unwrap();
+                let asked = custom(move |_| false).every("1m");
+                engine.submit(ThreadJob::new(|| (), ()).condition(asked)).unwrap();
+            }
+            std::thread::scope(|scope| {
+                let moves = scope.spawn(|| clock.run_for(DAY));
+                started.pass();
+                if round % 2 == 0 {
+                    engine.shutdown(Shutdown::Cancel);
+                } else {
+                    drop(engine);
+                }
+                moves.join().unwrap().unwrap();
+            });
+            assert_eq!(clock.now(), at("2026-11-25T08:00:00Z"));
+        }
+    });
+}
+
 /// By the system's clock, which nobody moves.
 #[test]
 fn jobs_never_come_early_by_the_clock_of_the_system() {

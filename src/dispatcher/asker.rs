@@ -35,7 +35,7 @@ impl Asker {
     /// Has a custom condition of that job asked. Called with no lock held.
     ///
     /// # Errors
-    /// The system refuses the thread.
+    /// The system refuses the thread; the engine has ended. The question is not answered then.
     pub(super) fn ask(
         &self,
         engine: EngineId,
@@ -52,11 +52,13 @@ impl Asker {
                 .spawn(move || answer_all(engine, &dispatcher, &receiver))?;
             *thread = Asking::Questions(sender, handle);
         }
-        if let Asking::Questions(sender, _) = &*thread {
-            // The receiver is there until the sender is gone, unless the engine is.
-            let _ = sender.send((key, question));
-        }
-        Ok(())
+        // Who counts the questions must not count on an answer that never comes. (The receiver is
+        // there until the sender is gone, unless the engine is.)
+        let sent = match &*thread {
+            Asking::Questions(sender, _) => sender.send((key, question)).is_ok(),
+            Asking::Nothing | Asking::Ended => false,
+        };
+        if sent { Ok(()) } else { Err(std::io::Error::other("the engine has ended")) }
     }
 
     /// Ends the thread, once it has its present answer.
@@ -91,10 +93,7 @@ fn answer_all(
 
 /// The answer where a condition could not be asked.
 pub(super) fn not_asked(error: &std::io::Error) -> PanicInfo {
-    PanicInfo {
-        message: format!("its condition could not be asked, for lack of a thread: {error}"),
-        location: None,
-    }
+    PanicInfo { message: format!("its condition could not be asked: {error}"), location: None }
 }
 
 impl Viewed for Dispatcher {
