@@ -5,7 +5,7 @@
 //! its parts by these, so that a part that changes costs a step per level, and a condition on a
 //! million jobs costs no more per job than one on two. Nothing here recurses.
 
-use super::clocked::{Clocked, Says, nanos};
+use super::clocked::{Clocked, Says, nanos, next_multiple};
 use super::custom::Custom;
 use super::statuses::Statuses;
 use crate::clock::Moment;
@@ -151,10 +151,7 @@ impl Tree {
             let value = if let Clocked::Every { period, next } = what {
                 let due = next.is_some_and(|next| next <= moment.now);
                 if next.is_none_or(|next| next <= moment.now) {
-                    let period = nanos(*period).max(1);
-                    let passed = moment.now.saturating_sub(submitted) / period;
-                    let after = period.saturating_mul(passed.saturating_add(1));
-                    *next = Some(submitted.saturating_add(after));
+                    *next = Some(next_multiple(*period, submitted, moment.now));
                 }
                 if due && turn { HOLDS | LIVE } else { LIVE }
             } else {
@@ -196,6 +193,17 @@ impl Tree {
                 ask(Question { number, custom: asking.custom.clone() });
             }
         }
+    }
+
+    /// The custom conditions that it holds.
+    pub(crate) fn into_customs(self) -> Vec<Custom> {
+        let clocked = self.clocked.into_iter();
+        clocked
+            .filter_map(|clocked| match clocked.what {
+                Clocked::Custom(asking) => Some(asking.custom),
+                _ => None,
+            })
+            .collect()
     }
 
     /// A custom condition has answered.
@@ -247,6 +255,8 @@ impl Tree {
     pub(crate) fn can_ever_hold(&self, moment: Moment, most_looks: usize) -> bool {
         const YEAR: u64 = 400 * 24 * 3600 * 1_000_000_000;
         const MOST_PARTS: usize = 1000;
+        /// At 1,000 parts a look takes about a tenth of a millisecond.
+        const MOST_PARTS_LOOKED_AT: usize = 40_000;
         let timed = self.clocked.iter().filter(|clocked| clocked.what.is_timed()).count();
         if self.parts.len() > MOST_PARTS || timed < 2 {
             return !self.is_dead();
@@ -254,7 +264,7 @@ impl Tree {
         let mut at = moment.now;
         let mut end = at.saturating_add(YEAR);
         let mut counted = Vec::new();
-        for _ in 0..most_looks {
+        for _ in 0..most_looks.min(MOST_PARTS_LOOKED_AT / timed) {
             let mut next = u64::MAX;
             let mut fixed = u64::MAX;
             let holds = self.would_hold(&mut counted, |clocked| {
@@ -286,29 +296,47 @@ impl Tree {
     }
 
     /// Whether it would hold if clocked parts were as told and open jobs ended as wanted.
-    fn would_hold(
+    fn would_hold(&self, counted: &mut Vec<u32>, clocked: impl FnMut(&Clocked) -> bool) -> bool {
+        let mut root = false;
+        self.evaluate(counted, true, clocked, |holds| root = holds);
+        root
+    }
+
+    /// Which parts hold at that moment. (Their values are of the last look, and time is no reason
+    /// to look at a job that could not run.)
+    pub(super) fn holding(&self, moment: Moment) -> Vec<bool> {
+        let mut holding = Vec::with_capacity(self.parts.len());
+        let at_moment = |clocked: &Clocked| clocked.at(moment, self.submitted).holds;
+        self.evaluate(&mut Vec::new(), false, at_moment, |holds| holding.push(holds));
+        holding
+    }
+
+    /// Goes through all parts, the root last, and tells of each whether it would hold if open jobs
+    /// and clocked parts did as told.
+    fn evaluate(
         &self,
         counted: &mut Vec<u32>,
+        open_jobs: bool,
         mut clocked: impl FnMut(&Clocked) -> bool,
-    ) -> bool {
+        mut tell: impl FnMut(bool),
+    ) {
         counted.clear();
         counted.resize(self.parts.len(), 0);
         let mut clocks = self.clocked.iter();
-        let mut holds = false;
         for (at, part) in self.parts.iter().enumerate() {
-            holds = match &part.what {
+            let holds = match &part.what {
                 What::All(counts) => counted[at] == counts.parts,
                 What::Any(_) => counted[at] > 0,
-                What::Job { ended: None, .. } => true,
+                What::Job { ended: None, .. } => open_jobs,
                 What::Job { .. } => part.value & HOLDS != 0,
                 What::Clocked => clocks.next().is_some_and(|part| clocked(&part.what)),
             };
+            tell(holds);
             let parent = part.parent as usize;
             if holds && parent != at {
                 counted[parent] += 1;
             }
         }
-        holds
     }
 }
 

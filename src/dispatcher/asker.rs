@@ -22,10 +22,7 @@ pub(super) fn ask(dispatcher: &Arc<Dispatcher>, (key, question): (Key, Question)
 
 /// The answer where a condition could not be asked.
 pub(super) fn not_asked(error: &std::io::Error) -> PanicInfo {
-    PanicInfo {
-        message: format!("its condition could not be asked, for lack of a thread: {error}"),
-        location: None,
-    }
+    PanicInfo { message: format!("its condition could not be asked: {error}"), location: None }
 }
 
 impl Viewed for Dispatcher {

@@ -6,7 +6,7 @@ use super::asker::not_asked;
 use super::message::{Effect, Event, Key, Nanos, Verdict};
 use super::run::{Desk, Dispatcher, Payload};
 use crate::backend::Run;
-use crate::condition::Question;
+use crate::condition::{Custom, Question, Watched};
 use crate::error::JobError;
 use crate::event::JobEvent;
 use crate::id::JobId;
@@ -25,6 +25,10 @@ pub(super) struct After {
     pub(super) questions: Vec<(Key, Question)>,
     /// Finished jobs with callbacks.
     pub(super) ended: Vec<Payload>,
+    /// Of jobs that have ended.
+    pub(super) customs: Vec<Custom>,
+    /// Jobs that conditions named.
+    pub(super) named: Vec<Arc<dyn Watched>>,
 }
 
 impl Desk {
@@ -85,6 +89,7 @@ impl Dispatcher {
                 head.again(anew);
             }
             Effect::Ask { key, question } => desk.after().questions.push((key, question)),
+            Effect::LetGo(customs) => desk.after().customs.extend(customs),
             Effect::Publish { key, verdict } => {
                 let Some(job) = desk.core.get(key) else { return };
                 let (status, error) = match verdict {
@@ -173,9 +178,10 @@ impl Dispatcher {
                 self.tell(Event::Answer { key, number, answer: Err(not_asked(&error)) });
             }
         }
-        for value in after.garbage {
-            drop_quietly(value);
-        }
+        // One by one, for each may panic.
+        after.garbage.into_iter().for_each(drop_quietly);
+        after.customs.into_iter().for_each(drop_quietly);
+        after.named.into_iter().for_each(drop_quietly);
         for job in after.unheld {
             job.release_body();
         }

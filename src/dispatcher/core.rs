@@ -18,7 +18,7 @@ use super::message::{Effect, Event, Key, Nanos, Refusal, Submission, Verdict};
 use super::node::{Needs, Node, Out, State};
 use super::ready::{Limits, Ready};
 use super::table::Table;
-use super::waiting::ended_otherwise;
+use super::waiting::{ended_otherwise, let_go_of};
 use super::wheel::Wheel;
 use crate::clock::Moment;
 use crate::error::CancelReason;
@@ -48,6 +48,8 @@ pub(crate) struct Core<P> {
     pub(super) wheel: Wheel,
     /// Waiting jobs that time alone, or a custom condition's answer, may make ready.
     pub(super) live: usize,
+    /// Custom conditions that were asked and have not answered.
+    pub(super) asked: usize,
     /// Finished jobs, oldest first, to forget the oldest; removed ones are passed over.
     pub(super) finished: VecDeque<Key>,
     pub(super) finished_here: usize,
@@ -79,6 +81,7 @@ impl<P: Clone> Core<P> {
             wheel: Wheel::new(),
             live: 0,
             delayed: 0,
+            asked: 0,
             finished: VecDeque::new(),
             finished_here: 0,
             keep_finished,
@@ -119,11 +122,15 @@ impl<P: Clone> Core<P> {
 
     fn submit(&mut self, submission: Submission<P>, effects: &mut Vec<Effect<P>>) {
         let Submission { key, kind, needs, nested, rules, payload } = submission;
-        if self.closed {
-            return effects.push(Effect::Refuse(payload, Refusal::Closed));
-        }
-        if let Some(cycle) = self.cycle_through(key, &needs) {
-            return effects.push(Effect::Refuse(payload, Refusal::Cycle(cycle)));
+        let refusal = match self.cycle_through(key, &needs) {
+            _ if self.closed => Some(Refusal::Closed),
+            cycle => cycle.map(Refusal::Cycle),
+        };
+        if let Some(refusal) = refusal {
+            if let Some(nested) = nested {
+                let_go_of(nested.tree, effects);
+            }
+            return effects.push(Effect::Refuse(payload, refusal));
         }
         let mut waits = 0;
         let mut broken = None;
@@ -308,7 +315,7 @@ impl<P: Clone> Core<P> {
             let downstream = std::mem::take(&mut node.downstream);
             effects.push(Effect::Publish { key, verdict });
             self.unblock_all_on(key);
-            self.let_go_of_needs(key, was);
+            self.let_go_of_needs(key, was, effects);
             // Reversed, so that dependents are cancelled in the order in which they came.
             for &edge in downstream.as_slice().iter().rev() {
                 if let Some(verdict) = self.up_ended(edge, key, status) {

@@ -29,10 +29,10 @@ impl<E: Send + 'static> Errands<E> {
         Self { name, run, thread: Mutex::new(State::Nothing) }
     }
 
-    /// Has an errand run. Called with no lock held. Once the engine has ended it does nothing.
+    /// Has an errand run. Called with no lock held.
     ///
     /// # Errors
-    /// The system refuses the thread; the errand is lost.
+    /// The system refuses the thread; the engine has ended. The errand is lost then.
     pub(super) fn send(
         &self,
         engine: EngineId,
@@ -52,11 +52,13 @@ impl<E: Send + 'static> Errands<E> {
             })?;
             *thread = State::Running(sender, handle);
         }
-        if let State::Running(sender, _) = &*thread {
-            // The receiver is there until the sender is gone.
-            let _ = sender.send(errand);
-        }
-        Ok(())
+        // Who counts errands must not count on one that never comes. (The receiver is there until
+        // the sender is gone, unless the engine is.)
+        let sent = match &*thread {
+            State::Running(sender, _) => sender.send(errand).is_ok(),
+            State::Nothing | State::Ended => false,
+        };
+        if sent { Ok(()) } else { Err(std::io::Error::other("the engine has ended")) }
     }
 
     /// Ends the thread, once it has run what it was sent.

@@ -7,6 +7,7 @@ use super::core::Core;
 use super::message::Key;
 use super::node::{Needs, Node, Out, State};
 use super::run::{Dispatcher, Payload};
+use crate::clock::Moment;
 use crate::condition::Statuses;
 use crate::id::JobId;
 use crate::job::{AnyJob, KindId, Status};
@@ -18,13 +19,15 @@ impl Dispatcher {
     /// What the job waits for.
     pub(super) fn explain(&self, job: &Arc<dyn AnyJob>) -> String {
         let mut text = String::new();
-        self.ask(|core| core.explain(&mut text, job));
+        // The core knows the time of the last event only.
+        let now = self.moment().now;
+        self.ask(|core| core.explain(&mut text, job, core.moment().at(now)));
         text
     }
 }
 
 impl Core<Payload> {
-    fn explain(&self, text: &mut String, job: &Payload) {
+    fn explain(&self, text: &mut String, job: &Payload, moment: Moment) {
         let head = job.head();
         self.name(text, head.key());
         let node = self.nodes.get(head.key());
@@ -32,7 +35,7 @@ impl Core<Payload> {
             Some(State::Waiting(_)) => {
                 text.push_str(" is pending: it waits for");
                 if let Some(node) = node {
-                    self.explain_needs(text, head.key(), node);
+                    self.explain_needs(text, head.key(), node, moment);
                 }
             }
             Some(State::Ready) => {
@@ -63,7 +66,7 @@ impl Core<Payload> {
         }
     }
 
-    fn explain_needs(&self, text: &mut String, key: Key, node: &Node<Payload>) {
+    fn explain_needs(&self, text: &mut String, key: Key, node: &Node<Payload>, moment: Moment) {
         let open = node.needs.edges().iter().filter(|edge| self.is_awaited(edge.key(), key));
         for (count, edge) in open.enumerate() {
             text.push_str("\n  ");
@@ -80,7 +83,7 @@ impl Core<Payload> {
             }
         }
         if let Some(tree) = node.needs.tree() {
-            tree.tell_missing(text, 1, self.moment(), &|text, key, statuses, ended| {
+            tree.tell_missing(text, 1, moment, &|text, key, statuses, ended| {
                 self.explain_edge(text, key, statuses, ended);
             });
         }

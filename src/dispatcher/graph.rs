@@ -88,6 +88,12 @@ impl<P: Clone> Core<P> {
         self.ready.len() == 0 && self.counts.out == self.blocked.len()
     }
 
+    /// Whether nothing happens but by time, or from outside: nothing runs or is about to, and no
+    /// custom condition has yet to answer.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.is_quiet() && self.asked == 0
+    }
+
     /// Whether nothing is left to do.
     pub(crate) fn is_idle(&self) -> bool {
         self.counts.unfinished == 0

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::edge::Edge;
 use super::rules::Rules;
-use crate::condition::{Named, Question, Statuses, Tree, Watched};
+use crate::condition::{Custom, Named, Question, Statuses, Tree, Watched};
 use crate::error::{CancelReason, PanicInfo};
 use crate::job::{Ended, Head, KindId, Status, Stop};
 
@@ -141,6 +141,9 @@ pub(crate) enum Effect<P> {
     Publish { key: Key, verdict: Verdict },
     /// Ask a custom condition of that job; the answer is an [`Event::Answer`].
     Ask { key: Key, question: Question },
+    /// The custom conditions of a job that needs them no more: a user's values, whose drop may do
+    /// as it likes, so it is none of the core's business.
+    LetGo(Vec<Custom>),
 }
 
 /// How a job ended.

@@ -238,8 +238,16 @@ impl Dispatcher {
         let mut desk = self.desk.take();
         self.take_in_all(&mut desk);
         let mut answer = Ok(());
-        for (count, mut submission) in submissions.into_iter().enumerate() {
+        let mut submissions = submissions.into_iter().enumerate();
+        for (count, mut submission) in &mut submissions {
             refresh(&desk.core, &mut submission);
+            let Submission { needs, nested, .. } = &mut submission;
+            let nested = nested.iter_mut().flat_map(|nested| &mut nested.jobs);
+            let mut named = needs.iter_mut().chain(nested).filter_map(|need| need.watched.take());
+            // It may be the last that holds the job.
+            if let Some(first) = named.next() {
+                desk.after().named.extend(std::iter::once(first).chain(named));
+            }
             self.handle(&mut desk, Event::Submit(submission), now);
             if let Some(refusal) = desk.refused.take() {
                 answer = Err((count, refusal));
@@ -247,6 +255,8 @@ impl Dispatcher {
             }
         }
         self.settle(desk);
+        // With no lock held, for there may be users' values in them.
+        drop(submissions);
         answer
     }
 

@@ -36,7 +36,7 @@ impl Dispatcher {
     /// woken through the job.)
     pub(super) fn wake_sleepers(&self, desk: &mut Desk) {
         let Desk { core, sleepers, .. } = desk;
-        if !sleepers.quiet.is_empty() && core.is_quiet() {
+        if !sleepers.quiet.is_empty() && core.is_settled() {
             sleepers.quiet.iter().for_each(Thread::unpark);
         }
         let all = [&sleepers.idle, &sleepers.outside, &sleepers.inside];
@@ -340,7 +340,7 @@ impl Timed for Dispatcher {
     }
 
     fn settle_down(&self) -> Result<()> {
-        self.wait_for(Place::Quiet, |desk| desk.core.is_quiet().then_some(Ok(())), None)
+        self.wait_for(Place::Quiet, |desk| desk.core.is_settled().then_some(Ok(())), None)
     }
 }
 

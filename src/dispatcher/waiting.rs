@@ -75,7 +75,7 @@ impl<P: Clone> Core<P> {
 
     /// Looks at a waiting job, of which something may have changed: makes it ready, or gives the
     /// verdict if it can never be, or sees to it that it is looked at again in time. `turn`: its
-    /// timer has rung.
+    /// timer has rung (or is about to, when the timer of another job has this one looked at first).
     pub(super) fn look(
         &mut self,
         key: Key,
@@ -84,8 +84,12 @@ impl<P: Clone> Core<P> {
     ) -> Option<Verdict> {
         let node = self.nodes.get_mut(key)?;
         let State::Waiting(waits) = node.state else { return None };
+        let mut turn = turn;
         let tree = match &mut node.needs {
-            Needs::Many(wants) => wants.tree.as_mut(),
+            Needs::Many(wants) => {
+                turn |= wants.timer.is_some_and(|(_, at)| at <= self.moment.now);
+                wants.tree.as_mut()
+            }
             _ => None,
         };
         let Some(tree) = tree else {
@@ -107,7 +111,10 @@ impl<P: Clone> Core<P> {
         }
         let live = waits == 0 && tree.is_live();
         if live {
-            tree.questions(moment.now, |question| effects.push(Effect::Ask { key, question }));
+            tree.questions(moment.now, |question| {
+                self.asked += 1;
+                effects.push(Effect::Ask { key, question });
+            });
         }
         tree.end_moments();
         self.watch(key, live);
@@ -209,6 +216,7 @@ impl<P: Clone> Core<P> {
         effects: &mut Vec<Effect<P>>,
     ) {
         let now = self.moment.now;
+        self.asked = self.asked.saturating_sub(1);
         let Some(node) = self.nodes.get_mut(key) else { return };
         let State::Waiting(_) = node.state else { return };
         let Some(tree) = node.needs.tree_mut() else { return };
@@ -236,7 +244,7 @@ impl<P: Clone> Core<P> {
     }
 
     /// A job has ended, from that state: it needs nothing any more.
-    pub(super) fn let_go_of_needs(&mut self, key: Key, was: State) {
+    pub(super) fn let_go_of_needs(&mut self, key: Key, was: State, effects: &mut Vec<Effect<P>>) {
         self.watch(key, false);
         let Some(node) = self.nodes.get_mut(key) else { return };
         let needs = std::mem::take(&mut node.needs);
@@ -244,11 +252,24 @@ impl<P: Clone> Core<P> {
         if matches!(was, State::Waiting(_)) || needs.tree().is_some() {
             needs.jobs().for_each(|up| self.forget_unexpected(up));
         }
+        if let Needs::Many(wants) = needs
+            && let Some(tree) = wants.tree
+        {
+            let_go_of(tree, effects);
+        }
     }
 
     /// The moment, by both clocks, of the last event.
     pub(crate) fn moment(&self) -> Moment {
         self.moment
+    }
+}
+
+/// Has the custom conditions of a tree dropped by who holds no lock.
+pub(super) fn let_go_of<P>(tree: Tree, effects: &mut Vec<Effect<P>>) {
+    let customs = tree.into_customs();
+    if !customs.is_empty() {
+        effects.push(Effect::LetGo(customs));
     }
 }
 

@@ -68,7 +68,9 @@ impl Drop for Owner {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shutdown {
-    /// Finish them. Those that can never start are cancelled.
+    /// Finish them, however long that takes: a job whose condition waits for tomorrow is waited for
+    /// until tomorrow, and one whose [custom](crate::condition::custom) condition never says yes
+    /// for ever; cancel such jobs before. Those that can never start are cancelled.
     Drain,
     /// Cancel them: pending jobs at once, process jobs by ending their workers; functions that
     /// run on threads are waited for.
@@ -254,8 +256,11 @@ impl Engine {
         let mut nested = None;
         if let Some(Plan { edges, tree, named }) = plan {
             needs.extend(edges.into_iter().map(|(job, wanted)| Need::condition(job, Some(wanted))));
-            nested = tree.map(|tree| {
-                let possible = tree.can_ever_hold(self.dispatcher().moment(), MOST_LOOKS);
+            nested = tree.map(|mut tree| {
+                let moment = self.dispatcher().moment();
+                // Delays count from now.
+                tree.begin(moment);
+                let possible = tree.can_ever_hold(moment, MOST_LOOKS);
                 let jobs = named.into_iter().map(|job| Need::condition(job, None)).collect();
                 Box::new(Nested { tree, jobs, possible })
             });

@@ -116,7 +116,7 @@ impl fmt::Display for StalledJob {
             write!(f, " ({name})")?;
         }
         f.write_str(" waits for ")?;
-        for (i, id) in self.waits_for.iter().enumerate() {
+        for (i, id) in self.waits_for.iter().take(STALLED_NAMED).enumerate() {
             if i > 0 {
                 f.write_str(", ")?;
             }
@@ -125,7 +125,10 @@ impl fmt::Display for StalledJob {
                 f.write_str(", which was not submitted")?;
             }
         }
-        Ok(())
+        match self.waits_for.len().saturating_sub(STALLED_NAMED) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
     }
 }
 
@@ -344,7 +347,8 @@ impl fmt::Display for Error {
     }
 }
 
-/// At most this many stalled jobs are named in the text; the error holds them all.
+/// At most this many stalled jobs, and of each this many that it waits for, are named in the text;
+/// the error holds them all.
 const STALLED_NAMED: usize = 8;
 
 fn stalled_text(jobs: &[StalledJob], f: &mut fmt::Formatter<'_>) -> fmt::Result {
