@@ -1,7 +1,7 @@
 //! A job in the core: its state, and its edges to other jobs.
 
 use super::edge::{Edge, Edges};
-use super::message::{Key, Nanos};
+use super::message::{Key, Nanos, Need};
 use super::wheel::TimerId;
 use crate::condition::Tree;
 use crate::error::CancelReason;
@@ -93,11 +93,14 @@ pub(crate) struct Wants {
 }
 
 impl Needs {
-    pub(crate) fn new(edges: Vec<Edge>, tree: Option<Tree>) -> Self {
-        match (&edges[..], tree) {
+    pub(crate) fn new(needs: &[Need], tree: Option<Tree>) -> Self {
+        match (needs, tree) {
             ([], None) => Self::Nothing,
-            ([edge], None) => Self::One(*edge),
-            (_, tree) => Self::Many(Box::new(Wants { edges, tree, ..Wants::default() })),
+            ([need], None) => Self::One(need.edge),
+            (_, tree) => {
+                let edges = needs.iter().map(|need| need.edge).collect();
+                Self::Many(Box::new(Wants { edges, tree, ..Wants::default() }))
+            }
         }
     }
 
