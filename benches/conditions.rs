@@ -24,19 +24,19 @@ const HOLD: &str = "hold-pending-jobs";
 /// What jobs wait for.
 #[derive(Clone, Copy)]
 enum Waits {
-    AfterAnother,
-    AfterDelay,
-    AfterClock,
+    Another,
+    Delay,
+    Clock,
 }
 
 impl Waits {
-    const ALL: [Self; 3] = [Self::AfterAnother, Self::AfterDelay, Self::AfterClock];
+    const ALL: [Self; 3] = [Self::Another, Self::Delay, Self::Clock];
 
     fn name(self) -> &'static str {
         match self {
-            Self::AfterAnother => "after_another",
-            Self::AfterDelay => "after_delay",
-            Self::AfterClock => "after_clock",
+            Self::Another => "after_another",
+            Self::Delay => "after_delay",
+            Self::Clock => "after_clock",
         }
     }
 
@@ -73,9 +73,9 @@ fn submit_pending(busy: &Busy, waits: Waits, handles: &mut Vec<JobHandle<()>>, c
     let zone = morning();
     for i in 0..count {
         let condition = match waits {
-            Waits::AfterAnother => after_another(&busy.never),
-            Waits::AfterDelay => after_delay(FAR + Duration::from_millis(i as u64)),
-            Waits::AfterClock => after_clock("23:59:59").zone(zone),
+            Waits::Another => after_another(&busy.never),
+            Waits::Delay => after_delay(FAR + Duration::from_millis(i as u64)),
+            Waits::Clock => after_clock("23:59:59").zone(zone),
         };
         let job = ThreadJob::new(|| (), ()).condition(condition);
         handles.push(busy.engine.submit(job).expect("submitted"));
@@ -244,7 +244,7 @@ fn pending(table: &mut Table) {
         let name = waits.name();
         let held: Vec<Held> = (0..runs).map(|_| hold(waits, count, idle)).collect();
         let bytes = held.iter().map(|held| held.bytes_per_job).collect();
-        let target = matches!(waits, Waits::AfterAnother).then_some(256.0);
+        let target = matches!(waits, Waits::Another).then_some(256.0);
         table.figure("10", &format!("{name}: memory of each of {count}"), "B", bytes, target);
         let switches = held.iter().map(|held| held.switches).collect();
         let what = format!("{name}: context switches in {} s", idle.as_secs());
@@ -268,7 +268,7 @@ fn pending_growth(table: &mut Table, waits: Waits, count: usize) {
         }
         let bytes = ours.iter().map(|held| held.bytes_per_job).collect();
         let larger = other > count;
-        let target = (larger && matches!(waits, Waits::AfterAnother)).then_some(256.0);
+        let target = (larger && matches!(waits, Waits::Another)).then_some(256.0);
         let what = format!("growth: {name}: memory of each of {other}");
         table.figure("10", &what, "B", bytes, target);
 
@@ -286,7 +286,7 @@ fn unrelated_jobs(table: &mut Table) {
     let count = size(1_000_000);
     let jobs = size(100_000);
     let empty = busy();
-    for waits in [Waits::AfterAnother, Waits::AfterDelay] {
+    for waits in [Waits::Another, Waits::Delay] {
         let full = busy();
         let mut handles = Vec::with_capacity(count);
         submit_pending(&full, waits, &mut handles, count);
@@ -305,7 +305,7 @@ fn unrelated_jobs(table: &mut Table) {
 fn armed(count: usize) -> (Busy, Vec<JobHandle<()>>) {
     let busy = busy();
     let mut handles = Vec::with_capacity(count);
-    submit_pending(&busy, Waits::AfterDelay, &mut handles, count);
+    submit_pending(&busy, Waits::Delay, &mut handles, count);
     (busy, handles)
 }
 

@@ -171,8 +171,9 @@ impl Table {
                     (time(*ours), baseline_name.as_str(), time(*baseline), ratio, String::new())
                 }
                 Measured::Figure { values, unit } => {
-                    let value = format!("{} {unit}", short(median(values)));
-                    (value, "-", "-".into(), "-".into(), format!(" {unit}"))
+                    let unit = if unit.is_empty() { String::new() } else { format!(" {unit}") };
+                    let value = format!("{}{unit}", short(median(values)));
+                    (value, "-", "-".into(), "-".into(), unit)
                 }
             };
             let target = row.target.map_or("-".into(), |target| format!("≤ {target}{unit}"));
