@@ -161,7 +161,7 @@ impl<P: Clone> Core<P> {
         let node = self.nodes.get_or_insert_with(key, Node::expected);
         node.payload = Some(payload.clone());
         node.kind = kind;
-        node.needs = Needs::new(Vec::new(), None, rules);
+        node.needs = Needs::new(&[], None, rules);
         node.state = State::Waiting(0);
         node.reran = true;
         self.counts.unfinished += 1;

@@ -84,15 +84,16 @@ impl<P: Clone> Core<P> {
     ) -> Option<Verdict> {
         let node = self.nodes.get_mut(key)?;
         let State::Waiting(waits) = node.state else { return None };
-        let mut turn = turn;
-        let tree = match &mut node.needs {
-            Needs::Many(wants) => {
-                turn |= wants.timer.is_some_and(|(_, at)| at <= self.moment.now);
-                wants.tree.as_mut()
+        let Needs::Many(wants) = &mut node.needs else {
+            // Most jobs: no timer to be taken back, so nothing needs to be looked up again.
+            if waits == 0 {
+                node.state = State::Ready;
+                self.ready.push(key, node.kind);
             }
-            _ => None,
+            return None;
         };
-        let Some(tree) = tree else {
+        let turn = turn || wants.timer.is_some_and(|(_, at)| at <= self.moment.now);
+        let Some(tree) = wants.tree.as_mut() else {
             if waits == 0 {
                 self.make_ready(key);
             }
@@ -244,10 +245,18 @@ impl<P: Clone> Core<P> {
     }
 
     /// A job has ended, from that state: it needs nothing any more.
-    pub(super) fn let_go_of_needs(&mut self, key: Key, was: State, effects: &mut Vec<Effect<P>>) {
-        self.watch(key, false);
-        let Some(node) = self.nodes.get_mut(key) else { return };
-        let needs = std::mem::take(&mut node.needs);
+    pub(super) fn let_go_of_needs(
+        &mut self,
+        needs: Needs,
+        was: State,
+        effects: &mut Vec<Effect<P>>,
+    ) {
+        if let Needs::Many(wants) = &needs {
+            if let Some((id, _)) = wants.timer {
+                self.wheel.cancel(id);
+            }
+            self.live -= usize::from(wants.live);
+        }
         // One that has run had them all, but for those of a nested condition.
         if matches!(was, State::Waiting(_)) || needs.tree().is_some() {
             needs.jobs().for_each(|up| self.forget_unexpected(up));
