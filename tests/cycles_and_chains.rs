@@ -341,3 +341,20 @@ fn one_job_after_a_million_others() {
         });
     });
 }
+
+/// Fan-ins by parts that are about time as well.
+#[test]
+fn one_job_after_many_others_each_with_a_time_of_its_own() {
+    let _alone = alone();
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let jobs: Vec<_> = (0..20_000).map(|_| ThreadJob::new(|| 1, ())).collect();
+        let all = all_satisfied(jobs.iter().map(|job| after_another(job) | after_delay("1h")));
+        let all = engine.submit(ThreadJob::new(|| 2, ()).condition(all)).unwrap();
+        let any = any_satisfied(jobs.iter().map(|job| after_another(job).failed() & every("1h")));
+        let any = engine.submit(ThreadJob::new(|| 2, ()).condition(any)).unwrap();
+        engine.submit_all(jobs).unwrap();
+        assert_eq!(all.result().unwrap(), 2);
+        assert!(any.result().unwrap_err().is_cancelled());
+    });
+}

@@ -325,6 +325,9 @@ impl<P: Clone> Core<P> {
                 }
             }
             for &edge in downstream.as_slice() {
+                if edge.is_nested() && !self.has_news(edge.key()) {
+                    continue;
+                }
                 if let Some(verdict) = self.look(edge.key(), false, effects) {
                     ending.push((edge.key(), verdict));
                 }

@@ -73,6 +73,13 @@ impl<P: Clone> Core<P> {
         None
     }
 
+    /// Whether an end has changed anything for a job whose nested condition is about it: most do
+    /// not, where there are many.
+    pub(super) fn has_news(&mut self, key: Key) -> bool {
+        let node = self.nodes.get_mut(key);
+        node.and_then(|node| node.needs.tree_mut()).is_some_and(Tree::take_news)
+    }
+
     /// Looks at a waiting job, of which something may have changed: makes it ready, or gives the
     /// verdict if it can never be, or sees to it that it is looked at again in time. `turn`: its
     /// timer has rung (or is about to, when the timer of another job has this one looked at first).
