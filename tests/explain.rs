@@ -140,19 +140,18 @@ fn only_what_is_missing_now_and_at_which_level() {
             & ((after_another(&one) & after_delay("3h")) | (after_another(&two) & every("1d")));
         let job = waits(&engine, nested);
         let levels = [
-            "\n  all of:\n",
-            "    the clock is past 9:00 (UTC): in 1h\n",
-            "    one of:\n",
-            "      all of:\n",
-            "        job ",
+            "\n  the clock is past 9:00 (UTC): in 1h\n",
+            "  one of:\n",
+            "    all of:\n",
+            "      job ",
             &ids[0],
             ", which was not submitted, to be finished\n",
-            "        3h to pass since its submission: in 3h\n",
-            "      all of:\n",
-            "        job ",
+            "      3h to pass since its submission: in 3h\n",
+            "    all of:\n",
+            "      job ",
             &ids[1],
             ", which was not submitted, to be finished\n",
-            "        the next moment of every 1d: in 1d",
+            "      the next moment of every 1d: in 1d",
         ];
         assert_says(&job.explain(), &levels);
         clock.run_for(HOUR).unwrap();
@@ -228,7 +227,7 @@ fn which_limit_holds_a_job_that_is_ready() {
         let first = holds(&engine);
         started.pass();
         let job = waits(&engine, after_delay("0s"));
-        assert_says(&job.explain(), &["is ready", "1 jobs are out", "max_jobs is 1"]);
+        assert_says(&job.explain(), &["is ready", "max_jobs is 1, and 1 jobs run"]);
         gate.open();
         first.wait().unwrap();
         assert_eq!(job.result().unwrap(), 1);
@@ -249,8 +248,8 @@ fn which_limit_holds_a_job_that_is_ready() {
         let jobs: Vec<_> = (0..50).map(|_| waits(&engine, all_satisfied([]))).collect();
         for job in &jobs {
             let text = job.explain();
-            let ready = text.contains("is ready") && text.contains("thread jobs are out");
-            let next = text.contains("next in line") && text.contains("thread jobs");
+            let ready = text.contains("is ready") && text.contains("thread jobs");
+            let next = text.contains("next in line for a thread of the pool");
             assert!(ready || next, "{text}");
         }
         gate.open();
@@ -283,11 +282,11 @@ fn how_it_ended() {
         let past = waits(&engine, before_timepoint("2020-01-01T00:00:00Z"));
         let panics = waits(&engine, custom(|_| panic!("in a condition")).every("1s"));
         engine.wait().unwrap();
-        assert_says(&bad.explain(), &["is failed", "no such luck"]);
+        assert_says(&bad.explain(), &["has failed", "no such luck"]);
         let id = bad.id().to_string();
         assert_says(&never.explain(), &["is cancelled", "can no longer come true", &id, "failed"]);
         assert_says(&past.explain(), &["is cancelled", "2020-01-01T00:00:00Z"]);
-        assert_says(&panics.explain(), &["is failed", "in a condition"]);
+        assert_says(&panics.explain(), &["has failed", "in a condition"]);
         // Also when the engine has forgotten it, or is gone.
         engine.jobs().clear_finished();
         assert_says(&never.explain(), &["is cancelled", "can no longer come true"]);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use rand::RngExt;
+use rayon::prelude::*;
 
 use super::core::Core;
 use super::edge::Edge;
@@ -728,14 +729,14 @@ fn a_million_random_steps_keep_every_invariant() {
         return run_seed(seed.parse().expect("SIMULATION_SEED is a number"));
     }
     let first = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_nanos();
-    for number in 0..STEPS / STEPS_PER_SEED {
+    (0..STEPS / STEPS_PER_SEED).into_par_iter().for_each(|number| {
         let seed =
             u64::try_from(first % u128::from(u64::MAX)).expect("it fits").wrapping_add(number);
         if let Err(panic) = std::panic::catch_unwind(|| run_seed(seed)) {
             eprintln!("the simulation failed; repeat it with SIMULATION_SEED={seed}");
             std::panic::resume_unwind(panic);
         }
-    }
+    });
 }
 
 /// A core whose permits never run out, for tests of one rule each.
