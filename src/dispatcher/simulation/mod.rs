@@ -36,6 +36,7 @@ struct Seen {
     /// The jobs that must end, whatever else its condition says.
     must: Vec<Key>,
     submitted: bool,
+    kind: Option<KindId>,
     submitted_at: u64,
     /// Its arguments were there and its condition held at some moment.
     could_start: bool,
@@ -386,7 +387,9 @@ impl World {
             Some(rules) => (rules.retries, rules.timeout, rules.attempt_timeout),
             None => (0, None, None),
         };
+        let kind = KindId::ALL[self.rng.random_range(0..KindId::COUNT)];
         let seen = Seen {
+            kind: Some(kind),
             upstream,
             condition,
             must,
@@ -399,7 +402,6 @@ impl World {
             ..before.clone()
         };
         self.jobs.insert(key, seen);
-        let kind = KindId::ALL[self.rng.random_range(0..KindId::COUNT)];
         let submission = Submission { key, kind, needs, nested, rules, payload: key };
         let effects = self.handle_now(Event::Submit(submission));
         let refused = effects.iter().any(|effect| matches!(effect, Effect::Refuse(..)));
@@ -504,8 +506,8 @@ impl World {
         let known: Vec<Key> =
             self.jobs.iter().filter(|(_, job)| job.submitted).map(|(&key, _)| key).collect();
         let Some(key) = self.pick(&known) else { return };
-        let kind = KindId::ALL[self.rng.random_range(0..KindId::COUNT)];
         let job = &self.jobs[&key];
+        let kind = job.kind.expect("it was submitted");
         let rules = Rules {
             retries: job.retries,
             timeout: job.timeout,
@@ -659,6 +661,7 @@ impl World {
             }
             if let Some(job) = self.jobs.get(&at).filter(|_| seen.insert(at)) {
                 open.extend(&job.upstream);
+                job.condition.iter().for_each(|condition| condition.jobs(&mut open));
                 open.extend(self.out.get(&at).and_then(|running| running.blocked_on));
             }
         }

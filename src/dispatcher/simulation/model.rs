@@ -175,6 +175,15 @@ impl Cond {
         }
     }
 
+    /// Adds the jobs that it names.
+    pub(super) fn jobs(&self, jobs: &mut Vec<Key>) {
+        match self {
+            Self::After(key, _) => jobs.push(*key),
+            Self::All(parts) | Self::Any(parts) => parts.iter().for_each(|part| part.jobs(jobs)),
+            _ => {}
+        }
+    }
+
     /// How many parts can be right or wrong by the time alone; of two or more, some never hold
     /// together.
     pub(super) fn timed(&self) -> usize {
