@@ -116,8 +116,8 @@ pub use forkserver::init;
 pub use id::JobId;
 pub use info::{JobInfo, Progress};
 pub use job::{
-    Arg, ArgPack, Backoff, Context, IntoArg, IntoArgs, Job, JobContext, JobHandle, Local, LocalJob,
-    Output, Process, ProcessJob, Thread, ThreadJob,
+    Arg, ArgPack, Backoff, Context, IntoArg, IntoArgs, Job, JobContext, JobHandle, JobKind, Local,
+    LocalJob, Output, Process, ProcessJob, Thread, ThreadJob,
 };
 pub use status::Status;
 pub use task::{Callable, CallableOnce, Task, TryCallable, TryCallableOnce};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::asker::not_asked;
 use super::message::{Effect, Event, Key, Nanos, Verdict};
-use super::run::{Desk, Dispatcher, Payload};
+use super::run::{Desk, Dispatcher, News, Payload};
 use crate::backend::Run;
 use crate::condition::{Custom, Question, Watched};
 use crate::error::JobError;
@@ -69,6 +69,21 @@ impl Dispatcher {
                 let run = job.head().run();
                 self.backends[kind as usize].push(Run { job, run });
                 desk.kicks |= 1 << kind as u8;
+            }
+            Effect::Grant { payload, granted } => {
+                let names = &self.names.resources;
+                let named = granted
+                    .into_iter()
+                    .map(|(id, _, units)| (names[usize::from(id)].0.clone(), units));
+                payload.head().set_granted(named.collect());
+            }
+            Effect::Recall(job) => {
+                let head = job.head();
+                if head.claim(head.run()) {
+                    head.again(false);
+                    self.news.push((News::Recalled(head.key()), at));
+                    self.desk.leave_news();
+                }
             }
             Effect::Inline(job) => desk.inline = Some(job),
             Effect::Abort(job, kind, stop) => {

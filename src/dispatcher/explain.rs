@@ -40,7 +40,7 @@ impl Core<Payload> {
             }
             Some(State::Ready) => {
                 text.push_str(" is pending: it is ready and waits for its turn; ");
-                self.explain_permits(text, head.kind());
+                self.explain_permits(text, head.kind(), node);
             }
             Some(State::Delayed) => {
                 text.push_str(" is pending: it failed, and is tried again");
@@ -111,16 +111,37 @@ impl Core<Payload> {
     }
 
     /// What keeps a ready job from going out.
-    fn explain_permits(&self, text: &mut String, kind: KindId) {
+    fn explain_permits(&self, text: &mut String, kind: KindId, node: Option<&Node<Payload>>) {
         let limits = self.ready.limits();
         let (of_kind, all) = self.ready.permits();
-        let _ = match limits.max_jobs {
-            Some(max) if all >= max => write!(text, "max_jobs is {max}, and {all} jobs run"),
+        if self.ready.is_paused(kind) {
+            let _ = write!(text, "{} jobs are paused", kind.name());
+            return;
+        }
+        match limits.max_jobs {
+            Some(max) if all >= max => {
+                let _ = write!(text, "max_jobs is {max}, and {all} jobs run");
+                return;
+            }
             _ => {
                 let (jobs, most) = (of_kind[kind as usize], limits.capacity(kind));
-                write!(text, "of {} jobs {jobs} are out, and {most} may be", kind.name())
+                let _ = write!(text, "of {} jobs {jobs} are out, and {most} may be", kind.name());
             }
-        };
+        }
+        let attempts = node.and_then(|node| node.needs.attempts());
+        let own = attempts.map(|attempts| &attempts.rules.demands);
+        let demands = limits.rates.demands(kind, own);
+        for &(id, units) in &demands.resources {
+            let (free, total) = self.ready.supplies().of(id);
+            let _ = write!(text, "; it needs {units} units of a resource");
+            let _ = write!(text, " of which {free} of {total} are free");
+        }
+        let now = self.moment().now;
+        if let Some(at) = limits.rates.opens(&demands, now) {
+            let left = at.saturating_sub(now).div_ceil(1_000_000);
+            let left = std::time::Duration::from_millis(left);
+            let _ = write!(text, "; a rate limit lets it go in {left:?}");
+        }
     }
 
     fn explain_out(&self, text: &mut String, job: &Payload, out: Out) {

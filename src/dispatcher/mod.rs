@@ -4,7 +4,8 @@
 //! |---|---|
 //! | [`message`] | events in, effects out |
 //! | [`core`] | the state machine: `handle(event, now) → effects`, pure |
-//! | [`node`], [`edge`], [`table`], [`ready`], [`graph`] | its parts: a job, who waits for whom, jobs by key, queues and permits, questions about the graph |
+//! | [`node`], [`edge`], [`table`], [`graph`] | its parts: a job, who waits for whom, jobs by key, questions about the graph |
+//! | [`ready`], [`ranked`], [`demands`] | who may go next: queues and permits, priorities, resources and rates |
 //! | [`waiting`], [`running`], [`rules`] | jobs that wait, jobs that run, what these say of their attempts |
 //! | [`wheel`] | timers |
 //! | [`explain`] | what a job waits for, in words |
@@ -22,6 +23,7 @@ mod asker;
 mod baton;
 mod carry;
 mod core;
+mod demands;
 mod edge;
 mod errands;
 mod explain;
@@ -31,6 +33,7 @@ mod invariants;
 mod message;
 mod node;
 mod observers;
+mod ranked;
 mod ready;
 mod rules;
 mod run;
@@ -47,6 +50,7 @@ mod wheel;
 use crate::sync;
 
 pub(crate) use core::Core;
+pub(crate) use demands::{Impossible, Names, Rates};
 pub(crate) use message::{Need, Nested, Refusal, Submission};
 pub(crate) use ready::Limits;
 pub(crate) use rules::Rules;

@@ -118,6 +118,13 @@ impl Needs {
         }
     }
 
+    pub(crate) fn attempts(&self) -> Option<&Attempts> {
+        match self {
+            Self::Many(wants) => wants.attempts.as_deref(),
+            _ => None,
+        }
+    }
+
     pub(crate) fn attempts_mut(&mut self) -> Option<&mut Attempts> {
         match self {
             Self::Many(wants) => wants.attempts.as_deref_mut(),

@@ -24,6 +24,7 @@ use super::asker;
 use super::baton::Baton;
 use super::carry::After;
 use super::core::Core;
+use super::demands::{Demands, Impossible, Names};
 use super::errands::Errands;
 use super::message::{Effect, Event, Key, Nanos, Need, Refusal, Submission};
 use super::observers::Observers;
@@ -35,7 +36,7 @@ use crate::condition::Question;
 use crate::error::{CancelReason, JobError};
 use crate::event::JobEvent;
 use crate::info::JobInfo;
-use crate::job::{AnyJob, Ended, EngineId, KindId, Status, drop_quietly};
+use crate::job::{AnyJob, Ended, EngineId, KindId, Meta, Status, drop_quietly};
 
 /// What the core carries for each job.
 pub(crate) type Payload = Arc<dyn AnyJob>;
@@ -51,12 +52,13 @@ pub(crate) struct Dispatcher {
     pub(super) engine: EngineId,
     pub(super) desk: Baton<Desk>,
     /// What backends tell.
-    news: SegQueue<(News, Nanos)>,
+    pub(super) news: SegQueue<(News, Nanos)>,
     /// Submissions that need no answer, brought while the core was busy.
     submitted: SegQueue<(Submission<Payload>, Nanos)>,
     pub(super) backends: Backends,
     /// What the engine goes by.
     pub(super) clock: Clock,
+    pub(super) names: Names,
     /// Wakes the dispatcher thread.
     pub(super) alarm: Alarm,
     /// Custom conditions to ask, and callbacks to call.
@@ -85,8 +87,10 @@ fn call_back(_: &Arc<Dispatcher>, (job, info): (Payload, JobInfo)) {
 }
 
 /// What a backend tells of a run.
-enum News {
+pub(super) enum News {
     Started(Key),
+    /// The dispatcher itself has taken it back from its backend.
+    Recalled(Key),
     Ended(Key, Ended),
 }
 
@@ -117,6 +121,7 @@ impl Dispatcher {
         engine: EngineId,
         core: Core<Payload>,
         clock: Clock,
+        names: Names,
         backends: impl FnOnce(Weak<dyn Reports>) -> Backends,
     ) -> std::io::Result<Arc<Self>> {
         let alarm = Alarm::new()?;
@@ -137,6 +142,7 @@ impl Dispatcher {
             submitted: SegQueue::new(),
             backends: backends(itself.clone()),
             clock,
+            names,
             alarm,
             questions: Errands::new("executor-conditions", asker::ask),
             callbacks: Errands::new("executor-callbacks", call_back),
@@ -271,7 +277,10 @@ impl Dispatcher {
             kind: head.kind(),
             needs: Vec::new(),
             nested: None,
-            rules: head.meta().and_then(Rules::of),
+            rules: head.meta().and_then(|meta| {
+                // It was submitted once, so it can be had.
+                Rules::of(meta, &self.names.demands(meta).unwrap_or_default())
+            }),
             payload: Arc::clone(job),
         };
         let mut desk = self.desk.take();
@@ -280,6 +289,21 @@ impl Dispatcher {
         let refused = desk.refused.take();
         self.settle(desk);
         refused.map_or(Ok(()), Err)
+    }
+
+    /// What a job that says this demands beside a permit.
+    ///
+    /// # Errors
+    /// It can never have it.
+    pub(crate) fn demands(&self, meta: &Meta) -> Result<Demands, Impossible> {
+        self.names.demands(meta)
+    }
+
+    /// Starts no more jobs of these kinds, or again.
+    pub(crate) fn pause(&self, kinds: &[KindId], paused: bool) {
+        for &kind in kinds {
+            self.tell(Event::Pause { kind, paused });
+        }
     }
 
     /// Calls off every unfinished job.
@@ -326,6 +350,7 @@ impl Dispatcher {
                     }
                     Event::Started { key }
                 }
+                News::Recalled(key) => Event::Recalled { key },
                 News::Ended(key, ended) => Event::Finished { key, ended },
             };
             self.handle(desk, event, at);

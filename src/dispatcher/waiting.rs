@@ -15,6 +15,9 @@ use crate::error::{CancelReason, PanicInfo, Unsatisfiable};
 use crate::id::JobId;
 use crate::job::Status;
 
+/// The key of the timer for rates; no job gets so far.
+const RATE: Key = Key::MAX;
+
 /// How far it is looked ahead, under the core's lock, whether a condition can ever hold.
 const LOOKS: usize = 100;
 
@@ -95,7 +98,7 @@ impl<P: Clone> Core<P> {
             // Most jobs: no timer to be taken back, so nothing needs to be looked up again.
             if waits == 0 {
                 node.state = State::Ready;
-                self.ready.push(key, node.kind);
+                self.ready.push(key, node.kind, self.moment.now, 0, None);
             }
             return None;
         };
@@ -170,6 +173,10 @@ impl<P: Clone> Core<P> {
     /// Lets those timers ring that are due.
     pub(super) fn ring(&mut self, effects: &mut Vec<Effect<P>>) {
         while let Some((_, key)) = self.wheel.pop_due(self.moment.now) {
+            if key == RATE {
+                self.rate_timer = None;
+                continue;
+            }
             if let Some(Needs::Many(wants)) = self.nodes.get_mut(key).map(|node| &mut node.needs) {
                 wants.timer = None;
             }
@@ -182,6 +189,17 @@ impl<P: Clone> Core<P> {
             if let Some(verdict) = verdict {
                 self.conclude(key, verdict, effects);
             }
+        }
+    }
+
+    /// Sees to it that ready jobs that a rate holds are started in time.
+    pub(super) fn watch_rates(&mut self) {
+        let next = self.ready.rate_opens();
+        if self.rate_timer.map(|(_, at)| at) != next {
+            if let Some((id, _)) = self.rate_timer.take() {
+                self.wheel.cancel(id);
+            }
+            self.rate_timer = next.map(|at| (self.wheel.insert(at, RATE), at));
         }
     }
 

@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 use super::context;
 use crate::clock;
 use crate::condition::{Condition, Plan, Zone};
-use crate::dispatcher::{Dispatcher, Need, Nested, Payload, Refusal, Rules, Submission};
+use crate::dispatcher::{
+    Dispatcher, Impossible, Need, Nested, Payload, Refusal, Rules, Submission,
+};
 use crate::error::{Error, Kind, Result};
 use crate::id::JobId;
-use crate::job::{Job, JobHandle, KindId};
+use crate::job::{Job, JobHandle, KindId, Meta};
 use crate::task;
 
 /// A job engine: a dispatcher, a serial lane, a rayon pool, worker processes.
@@ -137,7 +139,7 @@ impl Engine {
     pub fn submit<K, T: 'static>(&self, mut job: Job<K, T>) -> Result<JobHandle<T>> {
         let now = clock::now();
         let condition = job.take_condition();
-        let rules = job.meta.as_deref().and_then(Rules::of);
+        let rules = self.rules(job.meta.as_deref())?;
         let submission = self.admit(&job.job.clone().into_any_job(), condition, rules, now)?;
         if let Some(meta) = job.meta {
             job.job.head().set_meta(meta);
@@ -177,8 +179,10 @@ impl Engine {
         let mut submissions = Vec::with_capacity(jobs.size_hint().0);
         for mut job in jobs {
             let condition = job.take_condition();
-            let rules = job.meta.as_deref().and_then(Rules::of);
-            match self.admit(&job.job.clone().into_any_job(), condition, rules, now) {
+            let admitted = self.rules(job.meta.as_deref()).and_then(|rules| {
+                self.admit(&job.job.clone().into_any_job(), condition, rules, now)
+            });
+            match admitted {
                 Ok(submission) => submissions.push(submission),
                 Err(error) => {
                     take_back(&handles, 0);
@@ -272,6 +276,17 @@ impl Engine {
         head.submit(now);
         let (key, kind, payload) = (head.key(), head.kind(), Arc::clone(job));
         Ok(Submission { key, kind, needs, nested, rules, payload })
+    }
+
+    /// What a job says of its attempts and its turn, as this engine understands it.
+    fn rules(&self, meta: Option<&Meta>) -> Result<Option<Rules>> {
+        let Some(meta) = meta else { return Ok(None) };
+        match self.dispatcher().demands(meta) {
+            Ok(demands) => Ok(Rules::of(meta, &demands)),
+            Err(Impossible { resource, wanted, total }) => {
+                Err(Kind::Impossible { resource, wanted, total }.into())
+            }
+        }
     }
 
     /// What a condition means for this engine.

@@ -34,6 +34,8 @@ pub(crate) enum Kind {
     OtherEngine(JobId),
     /// The job would wait for itself.
     Cycle(Vec<JobId>),
+    /// The job wants more of a resource than there is.
+    Impossible { resource: String, wanted: u64, total: Option<u64> },
     /// The condition of a job makes no sense.
     InvalidCondition(String),
     /// The condition names a job that this process did not make.
@@ -179,6 +181,12 @@ impl Error {
         matches!(*self.0, Kind::Cycle(_))
     }
 
+    /// The job wants more of a resource than the engine has, so it could never run.
+    #[must_use]
+    pub fn is_impossible(&self) -> bool {
+        matches!(*self.0, Kind::Impossible { .. })
+    }
+
     /// The job's condition makes no sense; the text says what would.
     #[must_use]
     pub fn is_invalid_condition(&self) -> bool {
@@ -300,6 +308,16 @@ impl fmt::Display for Error {
                     None => f.write_str("remove one of its dependencies"),
                 }
             }
+            Kind::Impossible { resource, wanted, total: Some(total) } => write!(
+                f,
+                "the job wants {wanted} units of resource {resource}, and the engine has {total}: ask \
+                 for less, or build the engine with more"
+            ),
+            Kind::Impossible { resource, wanted, total: None } => write!(
+                f,
+                "the job wants {wanted} units of resource {resource}, which the engine does not have: \
+                 name it with Engine::builder().resource({resource:?}, ..)"
+            ),
             Kind::InvalidCondition(text) => f.write_str(text),
             Kind::ForeignJob(id) => write!(
                 f,

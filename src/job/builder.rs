@@ -214,6 +214,41 @@ impl<K, T> Job<K, T> {
         self
     }
 
+    /// Jobs of higher priority go before others that are ready. So that none waits for ever, a step
+    /// of priority is worth as much as a time of waiting:
+    /// [`priority_ageing`](crate::EngineBuilder::priority_ageing), a minute by default. Default: 0.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// engine.submit(ThreadJob::new(|| println!("first"), ()).priority(10))?;
+    /// engine.submit(ThreadJob::new(|| println!("whenever"), ()).priority(-10))?;
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn priority(mut self, priority: i32) -> Self {
+        self.meta_mut().priority = priority;
+        self
+    }
+
+    /// The job needs so many units of a named resource of the engine
+    /// ([`EngineBuilder::resource`](crate::EngineBuilder::resource)) while it runs. It waits until
+    /// they are free, and is told [which it has](crate::JobContext::resource).
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// let engine = Engine::builder().resource("gpu", 2).resource("memory", 16 << 30).build()?;
+    /// let job = ThreadJob::new(|| 1, ()).resource("gpu", 1).resource("memory", 4 << 30);
+    /// assert_eq!(engine.submit(job)?.result()?, 1);
+    ///
+    /// let greedy = ThreadJob::new(|| 1, ()).resource("gpu", 3);
+    /// assert!(engine.submit(greedy).unwrap_err().is_impossible());
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn resource(mut self, name: impl Into<String>, units: u64) -> Self {
+        self.meta_mut().resources.insert(name.into(), units);
+        self
+    }
+
     /// Calls this with the job's result when it is done. See
     /// [`on_finished`](Self::on_finished).
     ///

@@ -80,6 +80,7 @@ struct Snapshot {
     attempt: u32,
     /// As JSON text.
     attrs: Vec<(String, String)>,
+    granted: Vec<(String, Vec<u32>)>,
     #[serde(skip)]
     parsed: OnceLock<Attrs>,
 }
@@ -177,6 +178,28 @@ impl JobContext {
         match &self.0 {
             Inner::Here(job) => job.head().meta()?.attrs.get(key),
             Inner::There(snapshot) => snapshot.attrs().get(key),
+        }
+    }
+
+    /// Which units of that [resource](crate::Job::resource) the job has, counted from 0: for a
+    /// resource that stands for things, such as graphics cards, to pick the right ones. Empty for
+    /// one of more than 1,024 units, which are not told apart.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// let engine = Engine::builder().resource("gpu", 2).build()?;
+    /// let which = ThreadJob::new(|ctx: JobContext| ctx.resource("gpu"), (Context,));
+    /// assert_eq!(engine.submit(which.resource("gpu", 1))?.result()?, [0]);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn resource(&self, name: &str) -> Vec<u32> {
+        match &self.0 {
+            Inner::Here(job) => job.head().granted(name),
+            Inner::There(snapshot) => {
+                let of_name = snapshot.granted.iter().find(|(own, _)| own == name);
+                of_name.map_or_else(Vec::new, |(_, units)| units.clone())
+            }
         }
     }
 
@@ -322,12 +345,14 @@ impl Snapshot {
     fn of(job: &dyn AnyJob) -> Self {
         let head = job.head();
         let attrs = head.meta().map(|meta| meta.attrs.iter()).into_iter().flatten();
+        let resources = head.meta().map(|meta| meta.resources.keys()).into_iter().flatten();
         Self {
             id: head.id(),
             name: head.name().map(Into::into),
             // It is encoded before it begins.
             attempt: head.attempt() + 1,
             attrs: attrs.map(|(key, value)| (key.clone(), value.to_string())).collect(),
+            granted: resources.map(|name| (name.clone(), head.granted(name))).collect(),
             parsed: OnceLock::new(),
         }
     }

@@ -20,15 +20,31 @@ use crate::id::JobId;
 use crate::info::Progress;
 use crate::status::Status;
 
-/// Which backend runs a job.
+/// Where a job runs, where it matters to the engine and not to the compiler.
+///
+/// ```
+/// use executor_engine::{JobKind, prelude::*};
+///
+/// let engine = Engine::new()?;
+/// engine.pause_kind(JobKind::Process);
+/// engine.resume_kind(JobKind::Process);
+/// # Ok::<(), executor_engine::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
-pub(crate) enum KindId {
+#[non_exhaustive]
+pub enum JobKind {
+    /// On the serial lane.
     Local = 0,
+    /// On the rayon pool.
     Thread = 1,
+    /// On a cached thread outside the pool.
     Blocking = 2,
+    /// In a worker process.
     Process = 3,
 }
+
+pub(crate) use JobKind as KindId;
 
 impl KindId {
     pub(crate) const COUNT: usize = 4;
@@ -58,6 +74,12 @@ pub(crate) struct Meta {
     pub(crate) timeout: Option<Duration>,
     pub(crate) attempt_timeout: Option<Duration>,
     pub(crate) tags: Vec<String>,
+    /// More than one is to go before it.
+    pub(crate) priority: i32,
+    /// Units of named resources that it needs while it runs.
+    pub(crate) resources: BTreeMap<String, u64>,
+    /// Which units it has, by the resource's name.
+    granted: Mutex<BTreeMap<String, Vec<u32>>>,
     pub(crate) attrs: Attrs,
     pub(crate) callbacks: Callbacks,
     /// How far the job is, by its own word.
@@ -77,6 +99,8 @@ impl Meta {
             && retry.most == 0
             && timeout.or(*attempt_timeout).is_none()
             && self.tags.is_empty()
+            && self.priority == 0
+            && self.resources.is_empty()
             && self.attrs.is_empty()
             && self.callbacks.is_empty()
     }
@@ -361,6 +385,18 @@ impl Head {
 
     pub(crate) fn meta(&self) -> Option<&Meta> {
         self.meta.get().map(|meta| &**meta)
+    }
+
+    /// Which units of resources the job has.
+    pub(crate) fn set_granted(&self, granted: BTreeMap<String, Vec<u32>>) {
+        if let Some(meta) = self.meta() {
+            *meta.granted.lock() = granted;
+        }
+    }
+
+    /// Which units of that resource the job has.
+    pub(crate) fn granted(&self, resource: &str) -> Vec<u32> {
+        self.meta().and_then(|meta| meta.granted.lock().get(resource).cloned()).unwrap_or_default()
     }
 
     /// The job's own word on how far it is.

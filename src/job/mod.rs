@@ -37,6 +37,7 @@ pub use args::{Arg, ArgPack, Caller, IntoArg, IntoArgs, Output, Upstreams};
 pub use builder::Job;
 pub use context::{Context, JobContext};
 pub use handle::JobHandle;
+pub use head::JobKind;
 pub use local::{Local, LocalJob};
 pub use process::{Process, ProcessJob};
 pub use retry::Backoff;
