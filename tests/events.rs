@@ -1,0 +1,129 @@
+//! Promise: events tell what happens to each job, in order; a reader that falls behind slows
+//! nothing and is told how much it missed.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use common::{DEADLINE, within};
+use executor_engine::prelude::*;
+use executor_engine::{Events, JobEvent};
+
+#[task]
+fn report(ctx: JobContext) {
+    ctx.progress(0.25, "a quarter");
+    ctx.progress(7.0, "too much");
+}
+
+fn next(events: &Events) -> JobEvent {
+    events.recv_timeout(DEADLINE).expect("an event")
+}
+
+#[test]
+fn a_jobs_life_in_order() {
+    within(|| {
+        let engine = Engine::builder().max_process_jobs(1).build().unwrap();
+        let events = engine.events();
+        let job = ThreadJob::try_new(
+            |ctx: JobContext| if ctx.attempt() == 1 { Err("not yet") } else { Ok(()) },
+            (Context,),
+        );
+        let job = engine.submit(job.retries(1)).unwrap();
+        job.wait().unwrap();
+        let id = job.id();
+        let error = "the job failed: not yet".to_owned();
+        let life = [
+            JobEvent::Submitted { id },
+            JobEvent::Started { id, attempt: 1 },
+            JobEvent::Retrying { id, attempt: 1, error },
+            JobEvent::Started { id, attempt: 2 },
+            JobEvent::Finished { id, status: Status::Done },
+        ];
+        assert_eq!(std::array::from_fn(|_| next(&events)), life);
+        job.rerun().unwrap();
+        assert_eq!(next(&events), JobEvent::Rerun { id });
+
+        let events = engine.events();
+        let job = engine.submit(ProcessJob::new(report, (Context,))).unwrap();
+        let mine = |event: &JobEvent| event.id() == job.id();
+        let told: Vec<JobEvent> = events.iter().filter(mine).take(5).collect();
+        assert_eq!(told[0], JobEvent::Submitted { id: job.id() });
+        assert_eq!(told[1], JobEvent::Started { id: job.id(), attempt: 1 });
+        let fractions: Vec<f64> = told
+            .iter()
+            .filter_map(|event| match event {
+                JobEvent::Progress { progress, .. } => Some(progress.fraction()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(fractions, [0.25, 1.0]);
+        assert_eq!(told[4], JobEvent::Finished { id: job.id(), status: Status::Done });
+    });
+}
+
+#[test]
+fn a_reader_that_falls_behind_is_told_how_much_it_missed() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let lazy = engine.events_with_capacity(10);
+        let none = engine.events_with_capacity(0);
+        let eager = engine.events_with_capacity(10_000);
+        engine.submit_all((0..1000).map(|i| ThreadJob::new(move || i, ()))).unwrap();
+        engine.wait().unwrap();
+        drop(engine);
+        assert_eq!(eager.iter().count(), 3000);
+        assert_eq!((lazy.missed(), lazy.iter().count()), (2990, 10));
+        assert_eq!((none.missed(), none.iter().count()), (3000, 0));
+        assert_eq!(eager.missed(), 0);
+    });
+}
+
+#[test]
+fn each_job_ends_once_whatever_happens() {
+    within(|| {
+        let engine = Engine::builder().max_thread_jobs(2).build().unwrap();
+        let events = engine.events_with_capacity(100_000);
+        let jobs: Vec<_> = (0..3000_u32)
+            .map(|i| {
+                let job =
+                    ThreadJob::try_new(move || if i % 3 == 0 { Err("bad") } else { Ok(i) }, ());
+                let job = engine.submit(job.retries(i % 2)).unwrap();
+                if i % 5 == 0 {
+                    job.cancel();
+                }
+                job
+            })
+            .collect();
+        engine.wait().unwrap();
+        drop(engine);
+        let mut ends: BTreeMap<JobId, Vec<Status>> = BTreeMap::new();
+        for event in events.iter() {
+            if let JobEvent::Finished { id, status } = event {
+                ends.entry(id).or_default().push(status);
+            }
+        }
+        for job in &jobs {
+            assert_eq!(ends[&job.id()], [job.status()]);
+        }
+    });
+}
+
+#[test]
+fn who_stops_listening_costs_nothing_more() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        drop(engine.events());
+        let events = engine.events();
+        let clone = events.clone();
+        drop(events);
+        engine.submit(ThreadJob::new(|| 1, ())).unwrap().wait().unwrap();
+        assert!(matches!(next(&clone), JobEvent::Submitted { .. }));
+        drop(clone);
+        engine.submit(ThreadJob::new(|| 1, ())).unwrap().wait().unwrap();
+        let late = engine.events();
+        engine.shutdown(Shutdown::Drain);
+        assert_eq!(late.recv(), None);
+        assert_eq!(engine.events().recv_timeout(Duration::from_secs(1)), None);
+    });
+}

@@ -1,0 +1,329 @@
+//! Promise: jobs go in the order of their priority, none waits for ever, and never more run than
+//! there are resources, permits and rates for.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use common::{Gate, Meter, within};
+use executor_engine::prelude::*;
+use executor_engine::{JobKind, ManualClock};
+
+/// An engine with one thread, which is busy until the gate opens.
+fn busy(builder: executor_engine::EngineBuilder) -> (Engine, Gate) {
+    let engine = builder.max_thread_jobs(1).max_jobs(1).build().unwrap();
+    let (begun, gate) = (Gate::new(), Gate::new());
+    let (tell, wait) = (begun.clone(), gate.clone());
+    let job = move || {
+        tell.open();
+        wait.pass();
+    };
+    engine.submit(ThreadJob::new(job, ())).unwrap();
+    begun.pass();
+    (engine, gate)
+}
+
+type Log = Arc<Mutex<Vec<i32>>>;
+
+fn notes(log: &Log, note: i32) -> ThreadJob<()> {
+    let log = Arc::clone(log);
+    ThreadJob::new(move || log.lock().unwrap().push(note), ())
+}
+
+#[test]
+fn higher_priorities_go_first_and_equal_ones_in_order() {
+    within(|| {
+        let (engine, gate) = busy(Engine::builder());
+        let log = Log::default();
+        for (note, priority) in [(1, 0), (2, 0), (3, 5), (4, -5), (5, 5), (6, 0)] {
+            engine.submit(notes(&log, note).priority(priority)).unwrap();
+        }
+        gate.open();
+        engine.wait().unwrap();
+        assert_eq!(*log.lock().unwrap(), [3, 5, 1, 2, 6, 4]);
+    });
+}
+
+#[test]
+fn who_has_waited_long_goes_before_higher_priorities() {
+    within(|| {
+        let clock = ManualClock::new(SystemTime::UNIX_EPOCH);
+        let step = Duration::from_secs(10);
+        let (engine, gate) = busy(Engine::builder().clock(&clock).priority_ageing(step));
+        let log = Log::default();
+        engine.submit(notes(&log, 1)).unwrap();
+        clock.advance(step * 2);
+        engine.submit(notes(&log, 2).priority(2)).unwrap(); // just as long, by its priority
+        engine.submit(notes(&log, 3).priority(3)).unwrap(); // longer
+        clock.advance(step);
+        engine.submit(notes(&log, 4).priority(1)).unwrap();
+        gate.open();
+        engine.wait().unwrap();
+        assert_eq!(*log.lock().unwrap(), [3, 1, 2, 4]);
+    });
+}
+
+#[test]
+fn resources_are_never_exceeded_and_each_job_knows_its_own() {
+    within(|| {
+        let engine = Engine::builder()
+            .max_thread_jobs(8)
+            .resource("gpu", 3)
+            .resource("memory", 100 << 30)
+            .build()
+            .unwrap();
+        let (meter, held) = (Meter::new(), Arc::new(Mutex::new(BTreeSet::new())));
+        let jobs: Vec<_> = (0..200_u64)
+            .map(|i| {
+                let (meter, held) = (meter.clone(), Arc::clone(&held));
+                let job = ThreadJob::new(
+                    move |ctx: JobContext| {
+                        let units = ctx.resource("gpu");
+                        let _inside: Vec<_> = units.iter().map(|_| meter.enter()).collect();
+                        for unit in &units {
+                            assert!(
+                                held.lock().unwrap().insert(*unit),
+                                "two jobs have unit {unit}"
+                            );
+                        }
+                        std::thread::yield_now();
+                        for unit in &units {
+                            held.lock().unwrap().remove(unit);
+                        }
+                        assert!(ctx.resource("memory").is_empty());
+                        units.len() as u64
+                    },
+                    (Context,),
+                );
+                let job = job.resource("gpu", 1 + i % 3).resource("memory", 10 << 30);
+                engine.submit(job).unwrap()
+            })
+            .collect();
+        engine.wait().unwrap();
+        for (i, job) in (0..).zip(&jobs) {
+            assert_eq!(job.result().unwrap(), 1 + i % 3);
+        }
+        assert_eq!(meter.most(), 3);
+    });
+}
+
+#[test]
+fn one_that_wants_much_is_not_passed_by_for_ever() {
+    within(|| {
+        let engine = Engine::builder().max_thread_jobs(4).resource("slot", 2).build().unwrap();
+        let (gate, log) = (Gate::new(), Log::default());
+        let meter = Meter::new();
+        let holds = |gate: Gate, meter: Meter| {
+            let job = move || {
+                let _inside = meter.enter();
+                gate.pass();
+            };
+            ThreadJob::new(job, ()).resource("slot", 1)
+        };
+        engine.submit(holds(gate.clone(), meter.clone())).unwrap();
+        assert!(meter.reaches(1, common::DEADLINE));
+        let both = engine.submit(notes(&log, 1).resource("slot", 2)).unwrap();
+        // A unit is free, but it is kept for the one before.
+        let small = engine.submit(notes(&log, 2).resource("slot", 1)).unwrap();
+        // What needs none goes on.
+        engine.submit(ThreadJob::new(|| (), ())).unwrap().wait().unwrap();
+        assert_eq!((both.status(), small.status()), (Status::Pending, Status::Pending));
+        assert!(both.explain().contains("2 units"), "{}", both.explain());
+        gate.open();
+        engine.wait().unwrap();
+        assert_eq!(*log.lock().unwrap(), [1, 2]);
+    });
+}
+
+#[test]
+fn what_can_never_be_had_is_refused() {
+    within(|| {
+        let engine = Engine::builder().resource("gpu", 2).build().unwrap();
+        for (name, units) in [("gpu", 3), ("tpu", 1), ("gpu", u64::MAX)] {
+            let job = ThreadJob::new(|| 1, ()).resource(name, units);
+            let error = engine.submit(job).unwrap_err();
+            assert!(error.is_impossible() && error.to_string().contains(name), "{error}");
+        }
+        let job = ThreadJob::new(|| 1, ()).resource("gpu", 0).resource("gpu", 2);
+        assert_eq!(engine.submit(job).unwrap().result().unwrap(), 1);
+    });
+}
+
+#[test]
+fn units_come_back_however_the_job_ends_and_between_attempts() {
+    within(|| {
+        let engine = Engine::builder().resource("one", 1).build().unwrap();
+        let one = |job: ThreadJob<()>| engine.submit(job.resource("one", 1)).unwrap();
+        one(ThreadJob::new(|| panic!("ends badly"), ()));
+        one(ThreadJob::try_new(|| Err("again"), ()).retries(3));
+        let cancelled = one(ThreadJob::new(|| (), ()));
+        cancelled.cancel();
+        one(ThreadJob::new(|| (), ()).timeout(Duration::ZERO));
+        let retried = one(ThreadJob::try_new(|| Err("later"), ())
+            .retries(1)
+            .retry_delay(Duration::from_secs(3600)));
+        let last = one(ThreadJob::new(|| (), ()));
+        last.result().unwrap();
+        retried.cancel();
+        engine.wait().unwrap();
+    });
+}
+
+#[test]
+fn a_job_that_holds_what_its_own_child_needs_is_told_of_the_stall() {
+    within(|| {
+        let engine = Engine::builder().max_thread_jobs(2).resource("one", 1).build().unwrap();
+        let parent = ThreadJob::new(
+            |ctx: JobContext| {
+                let engine = ctx.engine().unwrap();
+                let child = engine.submit(ThreadJob::new(|| 1, ()).resource("one", 1)).unwrap();
+                let stalled = child.result().unwrap_err().is_stalled();
+                child.cancel();
+                stalled
+            },
+            (Context,),
+        );
+        let parent = engine.submit(parent.resource("one", 1)).unwrap();
+        assert!(parent.result().unwrap());
+        engine.wait().unwrap();
+    });
+}
+
+#[test]
+fn rates_let_a_burst_go_and_then_one_after_the_other() {
+    within(|| {
+        let clock = ManualClock::new(SystemTime::UNIX_EPOCH);
+        let second = Duration::from_secs(1);
+        let engine = Engine::builder()
+            .clock(&clock)
+            .rate_limit(JobKind::Local, 1, second)
+            .rate_limit_tag("api", 2, second)
+            .build()
+            .unwrap();
+        let times = Arc::new(Mutex::new(Vec::new()));
+        let start = clock.now();
+        let call = || {
+            let (times, clock) = (Arc::clone(&times), clock.clone());
+            ThreadJob::new(
+                move || times.lock().unwrap().push(clock.now().duration_since(start).unwrap()),
+                (),
+            )
+        };
+        let jobs: Vec<_> = (0..6).map(|_| engine.submit(call().tags(["api"])).unwrap()).collect();
+        // Others are not held.
+        engine.submit(ThreadJob::new(|| (), ())).unwrap().wait().unwrap();
+        assert!(jobs[5].explain().contains("rate limit"), "{}", jobs[5].explain());
+        clock.run_for(second * 10).unwrap();
+        let millis = [0, 0, 500, 1000, 1500, 2000].map(Duration::from_millis);
+        assert_eq!(*times.lock().unwrap(), millis);
+
+        let beats = Arc::new(Mutex::new(Vec::new()));
+        for _ in 0..3 {
+            let (beats, clock) = (Arc::clone(&beats), clock.clone());
+            let job = move || beats.lock().unwrap().push(clock.now());
+            engine.submit(LocalJob::new(job, ())).unwrap();
+        }
+        clock.run_for(second * 5).unwrap();
+        let beats = beats.lock().unwrap();
+        let gaps = beats.windows(2).map(|two| two[1].duration_since(two[0]).unwrap());
+        assert!(gaps.eq([second, second]));
+    });
+}
+
+#[test]
+fn a_rate_by_the_systems_clock_needs_nobody_to_move_it() {
+    within(|| {
+        let tenth = Duration::from_millis(10);
+        let engine = Engine::builder().rate_limit(JobKind::Thread, 1, tenth).build().unwrap();
+        let start = std::time::Instant::now();
+        engine.submit_all((0..5).map(|i| ThreadJob::new(move || i, ()))).unwrap();
+        engine.wait().unwrap();
+        assert!(start.elapsed() >= tenth * 4);
+        assert!(Engine::builder().rate_limit(JobKind::Local, 0, tenth).build().is_err());
+    });
+}
+
+#[test]
+fn a_paused_engine_starts_nothing_not_even_what_its_pool_has() {
+    within(|| {
+        let engine = Engine::builder().max_thread_jobs(1).build().unwrap();
+        let (begun, gate) = (Gate::new(), Gate::new());
+        let (tell, wait) = (begun.clone(), gate.clone());
+        let first = ThreadJob::new(
+            move || {
+                tell.open();
+                wait.pass();
+            },
+            (),
+        );
+        let first = engine.submit(first).unwrap();
+        begun.pass();
+        // These are with the pool already.
+        let log = Log::default();
+        engine.submit_all((0..50).map(|i| notes(&log, i))).unwrap();
+        engine.pause();
+        let later = engine.submit(notes(&log, 50)).unwrap();
+        gate.open();
+        first.wait().unwrap();
+        assert!(!engine.wait_timeout(Duration::from_millis(50)).unwrap());
+        assert!(log.lock().unwrap().is_empty());
+        assert!(later.explain().contains("paused"), "{}", later.explain());
+        engine.resume_kind(JobKind::Process);
+        assert_eq!(later.status(), Status::Pending);
+        engine.resume_kind(JobKind::Thread);
+        engine.wait().unwrap();
+        assert_eq!(*log.lock().unwrap(), (0..51).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn jobs_can_be_cancelled_and_the_engine_ended_while_it_is_paused() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        engine.pause();
+        let job = engine.submit(ThreadJob::new(|| 1, ())).unwrap();
+        let other = engine.submit(LocalJob::new(|| 1, ())).unwrap();
+        job.cancel();
+        assert_eq!(job.status(), Status::Cancelled);
+        drop(engine);
+        assert_eq!(other.status(), Status::Cancelled);
+    });
+}
+
+#[test]
+fn pausing_beside_everything_else_loses_nothing() {
+    within(|| {
+        let engine = Engine::builder().max_thread_jobs(2).resource("r", 1).build().unwrap();
+        let jobs: Vec<_> = std::thread::scope(|scope| {
+            let pauser = scope.spawn(|| {
+                for _ in 0..200 {
+                    engine.pause();
+                    engine.resume();
+                }
+            });
+            let jobs: Vec<_> = (0..2000_u64)
+                .map(|i| {
+                    let job = ThreadJob::new(move || i, ()).priority((i % 3) as i32);
+                    let job = if i % 5 == 0 { job.resource("r", 1) } else { job };
+                    let job = engine.submit(job).unwrap();
+                    if i % 7 == 0 {
+                        job.cancel();
+                    }
+                    job
+                })
+                .collect();
+            pauser.join().unwrap();
+            jobs
+        });
+        engine.wait().unwrap();
+        for (i, job) in (0..).zip(&jobs) {
+            match job.status() {
+                Status::Done => assert_eq!(job.result().unwrap(), i),
+                status => assert!(status == Status::Cancelled && i % 7 == 0, "{i}: {status}"),
+            }
+            assert!(job.attempt() <= 1);
+        }
+    });
+}
