@@ -144,8 +144,11 @@ fn a_rerun_calls_them_again() {
         let engine = Engine::new().unwrap();
         let calls = Arc::new(AtomicU32::new(0));
         let (count, seen) = (AtomicU32::new(0), Arc::clone(&calls));
-        let job = ThreadJob::new(move || count.fetch_add(1, Ordering::SeqCst), ())
-            .on_done(move |result| drop(seen.fetch_add(10 + result, Ordering::SeqCst)));
+        let job = ThreadJob::new(move || count.fetch_add(1, Ordering::SeqCst), ()).on_done(
+            move |result| {
+                seen.fetch_add(10 + result, Ordering::SeqCst);
+            },
+        );
         let job = engine.submit(job).unwrap();
         job.wait().unwrap();
         job.rerun().unwrap();

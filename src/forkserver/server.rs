@@ -108,10 +108,13 @@ impl Server {
             Err(error) => return Err(error.into()),
         }
         let [control, ended] = fds.map(|fd| fd.any().unwrap_or(true));
+        let now = Instant::now();
         if ended {
-            self.reap()?;
+            // One signal may stand for several children, so all of them are looked for anyway.
+            while let Ok(Some(_)) = self.ended.read_signal() {}
+            self.telling(|children, tell| children.reap(tell))?;
         }
-        self.children.kill_overdue(Instant::now());
+        self.telling(|children, tell| children.kill_overdue(now, tell))?;
         if control {
             match self.receive()? {
                 Next::Continue => {}
@@ -121,12 +124,14 @@ impl Server {
         Ok(if self.bye && self.children.is_empty() { Next::Stop } else { Next::Continue })
     }
 
-    fn reap(&mut self) -> io::Result<()> {
-        // One signal may stand for several children, so all of them are looked for anyway.
-        while let Ok(Some(_)) = self.ended.read_signal() {}
+    /// Does something with the children, and tells the engine of those that are gone by it.
+    fn telling(
+        &mut self,
+        f: impl FnOnce(&mut Children, &mut dyn FnMut(FromServer)),
+    ) -> io::Result<()> {
         let mut result = Ok(());
         let control = &self.control;
-        self.children.reap(|message| {
+        f(&mut self.children, &mut |message| {
             if result.is_ok() {
                 result = tell(control, &message);
             }

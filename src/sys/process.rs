@@ -95,6 +95,11 @@ pub(crate) fn kill_group(leader: i32, signal: Signal) {
     }
 }
 
+/// Whether the group has members, ended ones that were not reaped included.
+pub(crate) fn group_has_members(leader: i32) -> bool {
+    leader > 1 && killpg(Pid::from_raw(leader), None).is_ok()
+}
+
 /// The pids of this process's children, ended ones included.
 pub(crate) fn children() -> Vec<i32> {
     children_by_task().unwrap_or_else(children_by_parent)
