@@ -54,6 +54,8 @@ mod id;
 mod info;
 mod job;
 pub mod prelude;
+#[cfg(feature = "signals")]
+mod signals;
 mod status;
 mod sync;
 mod sys;
@@ -119,6 +121,8 @@ pub use job::{
     Arg, ArgPack, Backoff, Context, IntoArg, IntoArgs, Job, JobContext, JobHandle, JobKind, Local,
     LocalJob, Output, Process, ProcessJob, Thread, ThreadJob,
 };
+#[cfg(feature = "signals")]
+pub use signals::SignalGuard;
 pub use status::Status;
 pub use task::{Callable, CallableOnce, Task, TryCallable, TryCallableOnce};
 

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use super::asker::not_asked;
 use super::message::{Effect, Event, Key, Nanos, Verdict};
 use super::run::{Desk, Dispatcher, News, Payload};
+use log::Level;
+
 use crate::backend::Run;
 use crate::condition::{Custom, Question, Watched};
 use crate::error::JobError;
 use crate::event::JobEvent;
 use crate::id::JobId;
 use crate::info::JobInfo;
-use crate::job::{KindId, Status, Waiter, drop_quietly, wake_sleepers_of};
+use crate::job::{AnyJob, KindId, Status, Waiter, drop_quietly, wake_sleepers_of};
 
 /// What is put off until the core's lock is free.
 #[derive(Default)]
@@ -23,6 +25,8 @@ pub(super) struct After {
     /// Finished jobs without handles.
     pub(super) unheld: Vec<Payload>,
     pub(super) questions: Vec<(Key, Question)>,
+    /// Finished jobs that the log is to tell of.
+    pub(super) told: Vec<(Payload, Status)>,
     /// Finished jobs with callbacks.
     pub(super) ended: Vec<Payload>,
     /// Of jobs that have ended.
@@ -129,6 +133,12 @@ impl Dispatcher {
                 let waiters = job.head().finish(status, at);
                 let id = job.head().id();
                 self.observers.tell(|| JobEvent::Finished { id, status });
+                let level = if status == Status::Failed { Level::Warn } else { Level::Debug };
+                if log::log_enabled!(target: "executor_engine::job", level) {
+                    let job = Arc::clone(job);
+                    desk.after.get_or_insert_default().told.push((job, status));
+                }
+                let Some(job) = desk.core.get(key) else { return };
                 if job.head().meta().is_some_and(|meta| !meta.callbacks.is_empty()) {
                     let job = Arc::clone(job);
                     desk.after.get_or_insert_default().ended.push(job);
@@ -170,6 +180,9 @@ impl Dispatcher {
     }
 
     pub(super) fn do_after(&self, after: After) {
+        for (job, status) in after.told {
+            log_end(&*job, status);
+        }
         for job in after.ended {
             let info = JobInfo::of(&*job);
             if let Err(error) = self.callbacks.send(self.engine, &self.itself, (job, info)) {
@@ -202,6 +215,26 @@ impl Dispatcher {
         }
         for job in after.forgotten {
             drop_quietly(job);
+        }
+    }
+}
+
+/// Says in the log how a job ended: what failed, where it is noticed; the rest, where it is sought.
+fn log_end(job: &dyn AnyJob, status: Status) {
+    let head = job.head();
+    let (id, name) = (head.id(), head.name().unwrap_or("unnamed"));
+    let kind = head.kind().name();
+    match (status, job.error()) {
+        (Status::Failed, Some(error)) => log::warn!(
+            target: "executor_engine::job",
+            "{kind} job {id} ({name}) failed after {} attempts: {error}", head.attempt()
+        ),
+        (_, Some(error)) => log::debug!(
+            target: "executor_engine::job",
+            "{kind} job {id} ({name}) is {status}: {error}"
+        ),
+        (_, None) => {
+            log::debug!(target: "executor_engine::job", "{kind} job {id} ({name}) is {status}");
         }
     }
 }

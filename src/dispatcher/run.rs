@@ -312,7 +312,7 @@ impl Dispatcher {
     }
 
     /// Takes no more submissions.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
         self.tell(Event::Close);
     }

@@ -61,6 +61,7 @@ impl Dispatcher {
             log::error!(target: "executor_engine::engine", "jobs remain after the end: {error}");
         }
         self.stop();
+        log::debug!(target: "executor_engine::engine", "engine {} has ended", self.engine.number());
         *self.ended_flag.lock() = true;
         self.ended_signal.notify_all();
     }

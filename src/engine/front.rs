@@ -395,6 +395,30 @@ impl Engine {
     pub fn shutdown(&self, how: Shutdown) {
         self.owner.shutdown(how);
     }
+
+    /// Drains the engine as [`shutdown`](Self::shutdown) does, but not for longer than that: what is
+    /// unfinished then is cancelled. Says whether everything was finished in time.
+    ///
+    /// Functions that run on threads cannot be ended; they are waited for, after they were told.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # use executor_engine::condition::after_delay;
+    /// # use std::time::Duration;
+    /// let engine = Engine::new()?;
+    /// let now = engine.submit(ThreadJob::new(|| 1, ()))?;
+    /// let later = engine.submit(ThreadJob::new(|| 2, ()).condition(after_delay("1h")))?;
+    /// assert!(!engine.drain_for(Duration::from_millis(50)));
+    /// assert_eq!((now.status(), later.status()), (Status::Done, Status::Cancelled));
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn drain_for(&self, time: Duration) -> bool {
+        // A time beyond what the clock can count is no limit.
+        self.dispatcher().close();
+        let drained = self.dispatcher().wait_all(Instant::now().checked_add(time));
+        self.shutdown(Shutdown::Cancel);
+        matches!(drained, Ok(true))
+    }
 }
 
 impl std::fmt::Debug for Engine {
