@@ -27,6 +27,8 @@
 //! | test what depends on time | [`ManualClock`] |
 //! | make a function callable in other processes | [`task`](macro@task) |
 //! | get the result, or why there is none | [`JobHandle`], [`JobError`] |
+//! | give a job a directory, files for its output | [`Job::change_dir`], [`Job::redirect_output`] |
+//! | have what a job logs in its own file | [`logging`] |
 //! | look at many jobs | [`Jobs`], [`Stats`] |
 //!
 //! # Theory of operation
@@ -48,10 +50,12 @@ pub mod condition;
 mod dispatcher;
 mod engine;
 mod error;
+mod files;
 mod forkserver;
 mod id;
 mod info;
 mod job;
+pub mod logging;
 pub mod prelude;
 mod status;
 mod sync;
@@ -110,12 +114,13 @@ pub use error::{CancelReason, Error, JobError, Result, StalledJob, Unsatisfiable
 /// async fn later() {} // a task runs to its end
 /// ```
 pub use executor_engine_macros::task;
+pub use files::{CacheDir, Directory, JobWriter, Redirect};
 pub use forkserver::init;
 pub use id::JobId;
 pub use info::{JobInfo, Progress};
 pub use job::{
     Arg, ArgPack, Backoff, Context, IntoArg, IntoArgs, Job, JobContext, JobHandle, Local, LocalJob,
-    Output, Process, ProcessJob, Thread, ThreadJob,
+    Output, Process, ProcessJob, RunsFunction, RunsHere, Thread, ThreadJob,
 };
 pub use status::Status;
 pub use task::{Callable, CallableOnce, Task, TryCallable, TryCallableOnce};

@@ -13,6 +13,7 @@ use crate::clock::{Clock, ManualClock};
 use crate::condition::Zone;
 use crate::dispatcher::{Backends, Core, Dispatcher, Limits};
 use crate::error::{Error, Kind, Result};
+use crate::files;
 use crate::forkserver;
 use crate::job::{EngineId, KindId, install_hook};
 
@@ -50,6 +51,7 @@ pub struct EngineBuilder {
     worker_exe: Option<PathBuf>,
     clock: Clock,
     time_zone: Option<String>,
+    cache_dir: Option<PathBuf>,
 }
 
 impl Default for EngineBuilder {
@@ -68,6 +70,7 @@ impl Default for EngineBuilder {
             worker_exe: None,
             clock: Clock::System,
             time_zone: None,
+            cache_dir: None,
         }
     }
 }
@@ -281,6 +284,33 @@ impl EngineBuilder {
         self
     }
 
+    /// Where the jobs' cache directories go, one each: for output that is
+    /// [redirected](crate::Job::redirect_output) there, and for whatever else a job
+    /// [keeps](crate::JobContext::cache_dir). A relative path is taken against the current
+    /// directory when the engine is built.
+    ///
+    /// It is made when something first goes into it, for this user alone, and never removed. One
+    /// that is there is refused if it is a symbolic link, belongs to somebody else, or can be
+    /// written to by everybody. Engines may share one.
+    ///
+    /// Default: a directory with an unpredictable name in [`std::env::temp_dir`], which is
+    /// removed, with all that is in it, at the engine's end: when its last [`Engine`] is dropped.
+    /// (A process that is killed leaves it behind.)
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let dir = std::env::temp_dir().join(format!("cache-doc-{}", std::process::id()));
+    /// let engine = Engine::builder().cache_dir(&dir).build()?;
+    /// assert_eq!(engine.cache_dir()?, dir);
+    /// # std::fs::remove_dir_all(&dir).unwrap();
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn cache_dir(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.cache_dir = Some(directory.into());
+        self
+    }
+
     /// The program that serves worker processes. Default: this program itself, by
     /// `/proc/self/exe`, so that even a program whose file was replaced gets workers of its own
     /// build.
@@ -312,7 +342,7 @@ impl EngineBuilder {
     ///
     /// # Errors
     /// A setting of zero where that means that nothing could ever run; a fork server whose
-    /// `main` was reached (see [`init`](crate::init)); a thread that the system refuses.
+    /// `main` was reached (see [`init`](crate::init)); a cache directory whose path is none; a thread that the system refuses.
     ///
     /// ```
     /// # use executor_engine::prelude::*;
@@ -324,6 +354,8 @@ impl EngineBuilder {
         if forkserver::token_present() {
             return Err(Kind::NotIntercepted.into());
         }
+        let cache = self.cache_dir.as_deref().map(files::absolute).transpose();
+        let cache = cache.map_err(|why| Kind::InvalidSetting(format!("cache_dir: {why}")))?;
         install_hook();
         let engine = EngineId::next();
         let zone = self.time_zone.as_deref().map(Zone::named).transpose();
@@ -354,7 +386,7 @@ impl EngineBuilder {
             ]
         })
         .map_err(|error| Error::io("the dispatcher could not be started", error))?;
-        Ok(Engine::new_with(dispatcher, zone))
+        Ok(Engine::new_with(dispatcher, zone, cache))
     }
 
     fn limits(&self) -> Limits {

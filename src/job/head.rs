@@ -15,6 +15,7 @@ use super::gate::Gate;
 use super::panics;
 use super::retry::Retry;
 use crate::condition::Condition;
+use crate::files::Surroundings;
 use crate::id::JobId;
 use crate::info::Progress;
 use crate::status::Status;
@@ -58,6 +59,8 @@ pub(crate) struct Meta {
     pub(crate) attempt_timeout: Option<Duration>,
     pub(crate) tags: Vec<String>,
     pub(crate) attrs: Attrs,
+    /// Where it runs and where its output goes, if it asked for anything.
+    pub(crate) surroundings: Option<Box<Surroundings>>,
     /// How far the job is, by its own word.
     progress: Mutex<Option<Progress>>,
 }
@@ -76,6 +79,7 @@ impl Meta {
             && timeout.or(*attempt_timeout).is_none()
             && self.tags.is_empty()
             && self.attrs.is_empty()
+            && self.surroundings.is_none()
     }
 }
 
@@ -350,6 +354,11 @@ impl Head {
 
     pub(crate) fn progress(&self) -> Option<Progress> {
         self.meta()?.progress.lock().clone()
+    }
+
+    /// What the job asked of where it runs and where its output goes.
+    pub(crate) fn surroundings(&self) -> Option<&Surroundings> {
+        self.meta()?.surroundings.as_deref()
     }
 
     pub(crate) fn name(&self) -> Option<&str> {

@@ -71,6 +71,18 @@ pub(crate) fn install_output(
     Ok(fchdir(directory)?)
 }
 
+/// Makes stdout and stderr of this process lead elsewhere.
+pub(crate) fn lead_output_to(stdout: &OwnedFd, stderr: &OwnedFd) -> io::Result<()> {
+    dup2_stdout(stdout)?;
+    Ok(dup2_stderr(stderr)?)
+}
+
+/// Writes out what C code of this process has printed and the C library still holds.
+pub(crate) fn flush_c_streams() {
+    // SAFETY: null stands for all streams; the C library locks each.
+    unsafe { libc::fflush(std::ptr::null_mut()) };
+}
+
 /// Closes every descriptor from `first` on, but `but`.
 pub(crate) fn close_fds_from(first: u32, but: &OwnedFd) {
     let but = u32::try_from(but.as_raw_fd()).unwrap_or(0);
