@@ -114,7 +114,7 @@ pub use error::{CancelReason, Error, JobError, Result, StalledJob, Unsatisfiable
 /// async fn later() {} // a task runs to its end
 /// ```
 pub use executor_engine_macros::task;
-pub use files::{CacheDir, Directory, JobWriter, Redirect};
+pub use files::{CacheDir, Directory, JobWriter, Redirect, Tee};
 pub use forkserver::init;
 pub use id::JobId;
 pub use info::{JobInfo, Progress};

@@ -19,11 +19,8 @@ struct Scratch(PathBuf);
 impl Scratch {
     fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!(
-            "directories-{}-{}",
-            std::process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
+        let name =
+            format!("directories-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
         std::fs::DirBuilder::new().mode(0o755).create(&path).expect("a new directory");
         Self(path.canonicalize().expect("it is there"))
@@ -74,6 +71,16 @@ fn writes(name: String) -> std::io::Result<()> {
 #[task]
 fn panics_in(expected: PathBuf) {
     assert_ne!(here(), expected, "as it should be");
+}
+
+/// Makes it impossible for this process to go into that directory.
+#[task]
+fn shuts_itself_out(directory: PathBuf) -> u32 {
+    std::fs::set_permissions(directory, PermissionsExt::from_mode(0)).expect("one's own");
+    if nix::unistd::geteuid().is_root() {
+        nix::unistd::seteuid(65_534.into()).expect("root may");
+    }
+    std::process::id()
 }
 
 #[task]
@@ -325,7 +332,8 @@ fn a_job_inside_another_has_its_own_place() {
             let panic = ThreadJob::new(|| -> () { panic!("oh") }, ()).change_dir(&into);
             engine.submit(panic)?.wait()?;
             // Relative to where this thread is.
-            let relative = engine.submit(ThreadJob::new(here, ()).change_dir("../inner"))?.result()?;
+            let relative =
+                engine.submit(ThreadJob::new(here, ()).change_dir("../inner"))?.result()?;
             assert_eq!((plain.1, placed.1), (me(), me()), "on this very thread");
             Ok((plain.0, between, placed.0, relative, here()))
         };
@@ -355,6 +363,31 @@ fn a_directory_that_is_removed_meanwhile_is_still_gone_back_to() {
         assert_eq!(before, after);
         assert!(!outer.exists());
         assert_eq!(engine.submit(ThreadJob::new(here, ())).unwrap().result().unwrap(), here());
+    });
+}
+
+const LOSES: &str = "a_worker_that_cannot_go_back_serves_no_other_job";
+
+#[test]
+fn a_worker_that_cannot_go_back_serves_no_other_job() {
+    if role::plays("loser") {
+        let scratch = Scratch::new();
+        let home = scratch.dir("home");
+        std::env::set_current_dir(&home).unwrap();
+        let engine = Engine::builder().max_process_jobs(1).build().unwrap();
+        let first = engine.submit(ProcessJob::new(pid, ())).unwrap().result().unwrap();
+        let job = ProcessJob::new(shuts_itself_out, (home.clone(),)).change_dir("/");
+        assert_eq!(engine.submit(job).unwrap().result().unwrap(), first, "the result counts");
+        std::fs::set_permissions(&home, PermissionsExt::from_mode(0o700)).unwrap();
+        let job = engine.submit(ProcessJob::new(pwd, ())).unwrap();
+        assert_eq!(job.result().unwrap(), home);
+        assert_ne!(engine.submit(ProcessJob::new(pid, ())).unwrap().result().unwrap(), first);
+        std::env::set_current_dir("/").unwrap();
+        return;
+    }
+    within(|| {
+        let status = role::actor(LOSES, "loser").stdout(std::process::Stdio::null()).status();
+        assert!(status.unwrap().success());
     });
 }
 
@@ -398,7 +431,10 @@ fn the_programs_directory_may_change_and_vanish() {
             ])
         };
         let cause = LocalJob::try_new(cause, (Context,)).change_dir("/");
-        assert_eq!(engine.submit(cause).unwrap().result().unwrap(), [(); 5].map(|()| second.clone()));
+        assert_eq!(
+            engine.submit(cause).unwrap().result().unwrap(),
+            [(); 5].map(|()| second.clone())
+        );
         std::env::set_current_dir(&first).unwrap();
         assert_eq!(at(thread()), first);
         // A worker whose directory is removed while it is elsewhere.

@@ -14,6 +14,7 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
 
 use common::{DEADLINE, Gate, within};
+use executor_engine::Tee;
 use executor_engine::logging::JobLogger;
 use executor_engine::prelude::*;
 
@@ -75,8 +76,8 @@ fn speaks_in_every_way() {
 
 #[task]
 fn leaves_a_child_that_speaks_later() {
-    let script = "sleep 0.2; echo later; echo end >&2";
-    Command::new("setsid").args(["sh", "-c", script]).spawn().expect("sh");
+    let script = "(sleep 0.2; echo later; echo end >&2) &";
+    assert!(Command::new("sh").args(["-c", script]).status().expect("sh").success());
 }
 
 #[task]
@@ -177,14 +178,9 @@ fn everything_that_a_worker_writes_is_in_the_file() {
         engine.submit(job).unwrap().result().unwrap();
         let text = read_to_string(&file).unwrap();
         let lines: Vec<&str> = text.lines().collect();
-        for line in [
-            "by println",
-            "by eprintln",
-            "by C code",
-            "by a child",
-            "by its stderr",
-            "by a thread",
-        ] {
+        for line in
+            ["by println", "by eprintln", "by C code", "by a child", "by its stderr", "by a thread"]
+        {
             assert!(lines.contains(&line), "{line} is not in {text}");
         }
         assert_eq!((lines.len(), mode(&file)), (6, 0o600));
@@ -244,10 +240,10 @@ fn the_last_words_of_a_worker_that_dies_are_in_file_and_error() {
             let error = job.result().unwrap_err();
             assert!(error.is_worker_died(), "{error}");
             assert_eq!(error.stderr_tail(), Some("last words\n"));
-            assert_eq!((stdout_of(&job), stderr_of(&job)), (
-                "was here\n".into(),
-                "last words\n".into()
-            ));
+            assert_eq!(
+                (stdout_of(&job), stderr_of(&job)),
+                ("was here\n".into(), "last words\n".into())
+            );
         }
         engine.submit(ProcessJob::new(pid, ())).unwrap().result().unwrap();
     });
@@ -282,7 +278,11 @@ fn concurrent_jobs_have_a_file_each() {
         let engine = Engine::builder().max_process_jobs(4).max_thread_jobs(4).build().unwrap();
         let meet = Arc::new(Barrier::new(4));
         let processes: Vec<_> = (0..8)
-            .map(|i| engine.submit(ProcessJob::new(says, (format!("process {i}"),)).redirect_output(CacheDir)))
+            .map(|i| {
+                engine.submit(
+                    ProcessJob::new(says, (format!("process {i}"),)).redirect_output(CacheDir),
+                )
+            })
             .collect::<Result<_, _>>()
             .unwrap();
         let threads: Vec<_> = (0..4)
@@ -369,7 +369,9 @@ fn jobs_on_threads_write_through_their_context() {
             writeln!(ctx.stdout(), "out {}", 1)?;
             writeln!(ctx.stderr(), "err")?;
             // Threads of the job write to the same file.
-            std::thread::spawn(move || writeln!(ctx.stdout(), "by a thread")).join().expect("no panic")
+            std::thread::spawn(move || writeln!(ctx.stdout(), "by a thread"))
+                .join()
+                .expect("no panic")
         };
         let job = || ThreadJob::try_new(work, (Context,)).redirect_output(CacheDir);
         let thread = engine.submit(job()).unwrap();
@@ -390,6 +392,24 @@ fn jobs_on_threads_write_through_their_context() {
         let panic = engine.submit(panic).unwrap();
         panic.wait().unwrap();
         assert!(stderr_of(&panic).contains("panicked at tests/output.rs"), "{}", stderr_of(&panic));
+    });
+}
+
+#[test]
+fn a_tee_writes_to_both() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let work = |ctx: JobContext| -> std::io::Result<Vec<u8>> {
+            let mut tee = Tee::new(ctx.stdout(), Vec::new());
+            tee.write_all(b"hello\n")?;
+            writeln!(tee, "{} times", 2)?;
+            tee.flush()?;
+            Ok(tee.into_inner().1)
+        };
+        let job = ThreadJob::try_new(work, (Context,)).redirect_output(CacheDir);
+        let job = engine.submit(job).unwrap();
+        assert_eq!(job.result().unwrap(), b"hello\n2 times\n");
+        assert_eq!(stdout_of(&job), "hello\n2 times\n");
     });
 }
 
@@ -473,13 +493,15 @@ fn log_records_of_a_job_that_asked_are_in_its_file_too() {
             open.open();
         };
         // Waited for inside, it runs on the same thread, and did not ask.
-        let other = engine.submit(ThreadJob::new(other, ()).condition(
-            executor_engine::condition::custom({
-                let inner_done = inner_done.clone();
-                move |_| inner_done.pass_within(Duration::ZERO)
-            })
-            .every(Duration::from_millis(1)),
-        ));
+        let other = engine.submit(
+            ThreadJob::new(other, ()).condition(
+                executor_engine::condition::custom({
+                    let inner_done = inner_done.clone();
+                    move |_| inner_done.pass_within(Duration::ZERO)
+                })
+                .every(Duration::from_millis(1)),
+            ),
+        );
         let other = other.unwrap();
         let work = move || {
             log::info!("begun");

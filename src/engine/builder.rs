@@ -295,7 +295,7 @@ impl EngineBuilder {
     ///
     /// Default: a directory with an unpredictable name in [`std::env::temp_dir`], which is
     /// removed, with all that is in it, at the engine's end: when its last [`Engine`] is dropped.
-    /// (A process that is killed leaves it behind.)
+    /// (A process that is killed, or exits without that, leaves it behind.)
     ///
     /// ```
     /// # use executor_engine::prelude::*;

@@ -23,7 +23,7 @@ mod thread;
 mod writer;
 
 pub use paths::{CacheDir, Directory, Redirect};
-pub use writer::JobWriter;
+pub use writer::{JobWriter, Tee};
 
 pub(crate) use cache::{Cache, cache_of, forget_cache};
 pub(crate) use paths::absolute;

@@ -73,6 +73,6 @@ impl Drop for InPlace {
 /// Makes stdout and stderr lead to these. What was printed so far goes to where they led before.
 fn lead_to([stdout, stderr]: [OwnedFd; 2]) -> io::Result<()> {
     let _ = io::stdout().flush();
-    sys::flush_c_streams();
+    sys::flush_c_stdout();
     sys::lead_output_to(&stdout, &stderr)
 }

@@ -51,6 +51,65 @@ impl JobWriter {
     }
 }
 
+/// A writer that writes everything to two others: to a job's file and to the terminal, say.
+///
+/// ```
+/// use executor_engine::prelude::*;
+/// use executor_engine::Tee;
+/// use std::io::Write;
+///
+/// let engine = Engine::new()?;
+/// let both = |ctx: JobContext| writeln!(Tee::new(ctx.stdout(), std::io::stdout()), "hello");
+/// let job = ThreadJob::try_new(both, (Context,)).redirect_output(CacheDir);
+/// let job = engine.submit(job)?;
+/// job.result()?;
+/// assert_eq!(std::fs::read(job.stdout_path().unwrap()).unwrap(), b"hello\n");
+/// # Ok::<(), executor_engine::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Tee<A, B> {
+    first: A,
+    second: B,
+}
+
+impl<A: Write, B: Write> Tee<A, B> {
+    /// Writes to both, to `first` first.
+    pub fn new(first: A, second: B) -> Self {
+        Self { first, second }
+    }
+
+    /// The two.
+    pub fn into_inner(self) -> (A, B) {
+        (self.first, self.second)
+    }
+}
+
+impl<A: Write, B: Write> Write for Tee<A, B> {
+    /// What the first one takes of it goes to the second one whole.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = self.first.write(bytes)?;
+        self.second.write_all(&bytes[..taken])?;
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.first.flush()?;
+        self.second.flush()
+    }
+
+    fn write_fmt(&mut self, args: std::fmt::Arguments<'_>) -> io::Result<()> {
+        whole(self, args)
+    }
+}
+
+/// Writes it in one piece.
+fn whole(to: &mut impl Write, args: std::fmt::Arguments<'_>) -> io::Result<()> {
+    match args.as_str() {
+        Some(text) => to.write_all(text.as_bytes()),
+        None => to.write_all(args.to_string().as_bytes()),
+    }
+}
+
 impl Write for JobWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &self.0 {
@@ -69,9 +128,6 @@ impl Write for JobWriter {
     }
 
     fn write_fmt(&mut self, args: std::fmt::Arguments<'_>) -> io::Result<()> {
-        match args.as_str() {
-            Some(text) => self.write_all(text.as_bytes()),
-            None => self.write_all(args.to_string().as_bytes()),
-        }
+        whole(self, args)
     }
 }

@@ -35,8 +35,8 @@ pub struct Context;
 /// What a job's function can know and tell of its job: passed to functions that take one, where
 /// the caller passes [`Context`]. Cheap to clone; can be sent to other threads of the job.
 ///
-/// Tasks can take one too. In a worker process it knows the job's id, name, attempt and
-/// attributes, and tells its progress; a cancellation ends the process there, so it need not be
+/// Tasks can take one too. In a worker process it knows the job's id, name, attempt,
+/// attributes and cache directory, and tells its progress; a cancellation ends the process there, so it need not be
 /// asked for.
 ///
 /// ```

@@ -47,7 +47,7 @@ impl<K: RunsFunction, T> Job<K, T> {
     /// * For thread and local jobs it is what they write to [`JobContext::stdout`] and
     ///   [`JobContext::stderr`], for the process's own streams are everybody's.
     ///
-    /// If the job fails, the reason is the last line in its stderr. Files are appended to, so
+    /// If its function returns an error or panics, its stderr says so. Files are appended to, so
     /// retries and reruns follow each other, and jobs can share one; new ones are made for this
     /// user alone, directories above them likewise. [`JobHandle::stdout_path`] says where they are.
     ///

@@ -77,10 +77,18 @@ pub(crate) fn lead_output_to(stdout: &OwnedFd, stderr: &OwnedFd) -> io::Result<(
     Ok(dup2_stderr(stderr)?)
 }
 
-/// Writes out what C code of this process has printed and the C library still holds.
-pub(crate) fn flush_c_streams() {
-    // SAFETY: null stands for all streams; the C library locks each.
-    unsafe { libc::fflush(std::ptr::null_mut()) };
+unsafe extern "C" {
+    /// Of the C library.
+    #[link_name = "stdout"]
+    static C_STDOUT: *mut libc::FILE;
+}
+
+/// Writes out what C code of this process has printed and the C library still holds. (Its stderr
+/// holds nothing back. Other streams are let alone: a thread may have one locked, and wait.)
+pub(crate) fn flush_c_stdout() {
+    // SAFETY: the C library defines the variable in every program and sets it before anything of
+    // the program runs; `fflush` locks the stream.
+    unsafe { libc::fflush(C_STDOUT) };
 }
 
 /// Closes every descriptor from `first` on, but `but`.

@@ -137,8 +137,9 @@ impl Pool {
                 entry.seq == header.seq
                     && match header.kind {
                         REPLY_SKIPPED => entry.job.is_none(),
-                        REPLY_OK | REPLY_FAILED | REPLY_PANICKED | REPLY_CODEC
-                        | REPLY_NO_PLACE => entry.job.is_some(),
+                        REPLY_OK | REPLY_FAILED | REPLY_PANICKED | REPLY_CODEC | REPLY_NO_PLACE => {
+                            entry.job.is_some()
+                        }
                         _ => false,
                     }
             });
