@@ -76,7 +76,7 @@ fn panics_in(expected: PathBuf) {
 /// Makes it impossible for this process to go into that directory.
 #[task]
 fn shuts_itself_out(directory: PathBuf) -> u32 {
-    std::fs::set_permissions(directory, PermissionsExt::from_mode(0)).expect("one's own");
+    std::fs::set_permissions(directory, PermissionsExt::from_mode(0o0)).expect("one's own");
     if nix::unistd::geteuid().is_root() {
         nix::unistd::seteuid(65_534.into()).expect("root may");
     }
