@@ -8,7 +8,7 @@ mod role;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, mpsc};
 
 use common::within;
 use executor_engine::prelude::*;
@@ -340,6 +340,49 @@ fn a_job_inside_another_has_its_own_place() {
         let job = ThreadJob::try_new(work, (Context,)).change_dir(&outer);
         let seen = engine.submit(job).unwrap().result().unwrap();
         assert_eq!(seen, (here(), outer.clone(), inner.clone(), inner, outer));
+    });
+}
+
+#[test]
+fn threads_that_jobs_leave_behind_are_not_moved() {
+    within(|| {
+        let scratch = Scratch::new();
+        let (first, second) = (scratch.dir("first"), scratch.dir("second"));
+        let engine = Engine::builder().max_thread_jobs(1).build().unwrap();
+        // A thread that looks where it is whenever it is asked.
+        let leave = || {
+            let (ask, asked) = mpsc::channel::<()>();
+            let (tell, told) = mpsc::channel();
+            let thread = std::thread::spawn(move || {
+                asked.iter().for_each(|()| tell.send(here()).expect("somebody listens"));
+            });
+            (ask, told, thread)
+        };
+        let placed = engine.submit(ThreadJob::new(leave, ()).change_dir(&first)).unwrap();
+        let placed = placed.take().unwrap();
+        let plain = engine.submit(ThreadJob::new(leave, ())).unwrap().take().unwrap();
+        let look = || {
+            [&placed, &plain].map(|(ask, told, _)| {
+                ask.send(()).unwrap();
+                told.recv().unwrap()
+            })
+        };
+        let meet = Arc::new(Barrier::new(2));
+        let both = Arc::clone(&meet);
+        let job = move || {
+            both.wait();
+            both.wait();
+        };
+        let job = engine.submit(ThreadJob::new(job, ()).change_dir(&second)).unwrap();
+        meet.wait();
+        assert_eq!(look(), [first.clone(), here()]);
+        meet.wait();
+        job.wait().unwrap();
+        assert_eq!(look(), [first, here()]);
+        for (ask, _, thread) in [placed, plain] {
+            drop(ask);
+            thread.join().unwrap();
+        }
     });
 }
 

@@ -7,7 +7,8 @@
 //! which it no longer follows by itself.
 //!
 //! A new thread shares with the thread that starts it, not with the program. So once a thread has
-//! left, every new thread of an engine leaves as well.
+//! left, every new thread of an engine leaves as well. And since users' code may start threads, a
+//! thread leaves once more before each change: those stay where they are.
 //!
 //! Jobs are nested where one waits for another and runs it itself, and where rayon runs one
 //! inside another's waiting. The inner one then has its own place, and the outer one's is
@@ -56,14 +57,14 @@ pub(crate) fn settle_new_thread() {
     }
 }
 
-/// The directory that the program is in, whatever the calling thread does.
+/// The directory that the program is in, whatever the calling thread does: that of its first
+/// thread.
 pub(crate) fn program_directory() -> io::Result<OwnedFd> {
-    if ANY_APART.load(Ordering::Relaxed)
-        && let Ok(directory) = open_directory(Path::new("/proc/self/cwd"))
-    {
-        return Ok(directory);
+    if ANY_APART.load(Ordering::Relaxed) {
+        open_directory(Path::new("/proc/self/cwd"))
+    } else {
+        current_directory()
     }
-    current_directory()
 }
 
 /// The directory that the calling thread is in, even if it has no name any more.
@@ -77,12 +78,11 @@ fn open_directory(path: &Path) -> io::Result<OwnedFd> {
     Ok(options.open(path)?.into())
 }
 
+/// From here on this thread changes no other's directory. Next to no cost if that is so already.
 fn leave_the_others() -> io::Result<()> {
-    if FLAGS.get() & APART == 0 {
-        unshare(CloneFlags::CLONE_FS)?;
-        ANY_APART.store(true, Ordering::Relaxed);
-        FLAGS.set(FLAGS.get() | APART);
-    }
+    unshare(CloneFlags::CLONE_FS)?;
+    ANY_APART.store(true, Ordering::Relaxed);
+    FLAGS.set(FLAGS.get() | APART);
     Ok(())
 }
 
@@ -133,17 +133,15 @@ enum Inside {
 
 impl Inside {
     fn enter(wanted: Option<&Path>, nested: bool) -> io::Result<Self> {
-        if wanted.is_some() {
-            let left = leave_the_others();
-            left.map_err(|error| {
-                let text = format!(
-                    "a thread may not have a directory of its own here: unshare(CLONE_FS): {error}"
-                );
-                io::Error::new(error.kind(), text)
-            })?;
-        } else if FLAGS.get() & APART == 0 {
+        if wanted.is_none() && FLAGS.get() & APART == 0 {
             return Ok(Self::Program);
         }
+        leave_the_others().map_err(|error| {
+            let text = format!(
+                "a thread may not have a directory of its own here: unshare(CLONE_FS): {error}"
+            );
+            io::Error::new(error.kind(), text)
+        })?;
         let inside = if nested { Self::Nested(current_directory()?) } else { Self::Alone };
         // If this fails, the drop of `inside` puts things right.
         match wanted {
@@ -168,9 +166,11 @@ fn go_home() -> io::Result<()> {
 impl Drop for Inside {
     fn drop(&mut self) {
         let back = match self {
-            Self::Program => Ok(()),
-            Self::Alone => go_home(),
-            Self::Nested(outer) => fchdir(&*outer).map_err(Into::into),
+            Self::Program => return,
+            Self::Alone => leave_the_others().and_then(|()| go_home()),
+            Self::Nested(outer) => {
+                leave_the_others().and_then(|()| fchdir(&*outer).map_err(Into::into))
+            }
         };
         if let Err(error) = back {
             log::error!(

@@ -43,7 +43,9 @@ impl<K: RunsFunction, T> Job<K, T> {
     /// * For a process job that is all that its worker process writes to stdout and stderr while
     ///   the job runs: by Rust and C code, by other threads, the message of a panic, the last words
     ///   of a crash; and what child processes write, as long as they live. What a thread
-    ///   that outlives the job prints later goes where the worker's output goes.
+    ///   that outlives the job prints later goes where the worker's output goes then, perhaps to
+    ///   the next job's file: give jobs that leave threads behind a
+    ///   [process of their own](Job::fresh_process).
     /// * For thread and local jobs it is what they write to [`JobContext::stdout`] and
     ///   [`JobContext::stderr`], for the process's own streams are everybody's.
     ///
@@ -80,8 +82,9 @@ impl<K: RunsFunction, T> Job<K, T> {
     /// A process job's worker changes into it for the job, and back afterwards. A thread or local
     /// job's thread does the same: it has a current directory of its own for that
     /// (`unshare(CLONE_FS)`, which needs no privileges, but some sandboxes refuse it), so that no
-    /// other thread is affected. Threads that the job starts are in its directory as long as it
-    /// runs; other threads of the pool, which work on a job's `par_iter`, are not. A job that this
+    /// other thread is affected. Threads that the job starts are in its directory, too, and stay
+    /// there; other threads of the pool, which work on a job's `par_iter`, are not. (The file mode
+    /// mask goes with the directory: such a thread keeps the one that it had.) A job that this
     /// one waits for and that runs on the same thread sees its own directory. But parts of other
     /// jobs' `par_iter`s that rayon runs on this thread, while this job waits in rayon, see this
     /// one's: where that matters, make this job [`blocking`](Job::blocking).
