@@ -112,6 +112,38 @@ fn an_engine_has_a_cache_directory_for_its_time() {
 }
 
 #[test]
+fn a_cache_directory_outlasts_the_jobs_even_if_one_of_them_ends_the_engine() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let (has, alone) = (common::Gate::new(), common::Gate::new());
+        let (has2, alone2) = (has.clone(), alone.clone());
+        let last = move |ctx: JobContext| -> std::io::Result<PathBuf> {
+            let engine = ctx.engine().expect("it lives");
+            has2.open();
+            alone2.pass();
+            let file = ctx.cache_dir()?.join("file");
+            std::fs::write(&file, "text")?;
+            drop(engine);
+            std::fs::read(&file)?;
+            Ok(file)
+        };
+        let (send, receive) = mpsc::channel();
+        let last = move |ctx: JobContext| send.send(last(ctx)).expect("somebody listens");
+        let job = engine.submit(ThreadJob::new(last, (Context,))).unwrap();
+        has.pass();
+        drop(engine);
+        alone.open();
+        let file = receive.recv().unwrap().unwrap();
+        let root = file.parent().and_then(Path::parent).unwrap();
+        job.wait().unwrap();
+        // The engine's own thread ends it; nobody is told.
+        while root.exists() {
+            std::thread::yield_now();
+        }
+    });
+}
+
+#[test]
 fn a_named_cache_directory_is_made_when_needed_and_stays() {
     within(|| {
         let scratch = Scratch::new();
