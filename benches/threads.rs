@@ -1,4 +1,4 @@
-//! Bars 1, 2 and 3: thread jobs beside bare rayon.
+//! Bars 1, 2 and 3: thread jobs beside bare rayon, and jobs that wait for jobs beside those.
 
 mod common;
 
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{Table, median_call, per_job, size};
+use executor_engine::condition::{after_another, after_others};
 use executor_engine::prelude::*;
 use rayon::ThreadPoolBuilder;
 
@@ -67,6 +68,39 @@ fn chain(count: usize) -> f64 {
     })
 }
 
+/// Submits jobs that each wait, by a condition, for the end of the last.
+fn chain_by_condition(count: usize) -> f64 {
+    let engine = engine();
+    let mut last = engine.submit(ThreadJob::new(|| (), ())).expect("submitted");
+    per_job(count, || {
+        for _ in 0..count {
+            let next = ThreadJob::new(|| (), ()).condition(after_another(&last));
+            last = engine.submit(next).expect("submitted");
+        }
+        last.wait().expect("done");
+    })
+}
+
+/// Submits a job that waits, by a condition, for so many others, all or any of them, and then
+/// these others; waits until all are done. The cost is per other job.
+fn fan_in(count: usize, any: bool) -> f64 {
+    let engine = engine();
+    let mut handles = Vec::with_capacity(count);
+    let time = per_job(count, || {
+        let others: Vec<_> = (0..count).map(|i| ThreadJob::new(move || i, ())).collect();
+        let condition = after_others(&others);
+        let condition = if any { condition.any() } else { condition };
+        let last = engine.submit(ThreadJob::new(|| (), ()).condition(condition));
+        for job in others {
+            handles.push(engine.submit(job).expect("submitted"));
+        }
+        engine.wait().expect("all finished");
+        last.expect("submitted").result().expect("done");
+    });
+    assert_eq!(handles[count - 1].result().expect("done"), count - 1);
+    time
+}
+
 fn main() {
     let mut table = Table::default();
     let pool = ThreadPoolBuilder::new().num_threads(THREADS).build().expect("a pool");
@@ -108,6 +142,23 @@ fn main() {
         || jobs(count),
     );
     table.growth("3", links / 10, chain);
+    table.pairs(
+        "3",
+        "chain of jobs, by after_another",
+        "bar 1's job",
+        Some(2.0),
+        || chain_by_condition(links),
+        || jobs(count),
+    );
+    table.growth("3", links / 10, chain_by_condition);
+    for (any, what) in [
+        (false, "one job after_others, per other job"),
+        (true, "one job after any of others, per other job"),
+    ] {
+        let run = move |count| fan_in(count, any);
+        table.pairs("3", what, "bar 1's job", Some(2.0), || run(links), || jobs(count));
+        table.growth("3", links / 10, run);
+    }
 
     table.finish("threads");
 }

@@ -29,6 +29,9 @@ pub struct JobId(Uuid);
 /// The bits of the low half that count: the top two hold the UUID's variant.
 const COUNTER_MASK: u64 = (1 << 62) - 1;
 
+/// The next place in the count.
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
 /// The random half of this process's ids.
 fn prefix() -> u64 {
     static PREFIX: OnceLock<u64> = OnceLock::new();
@@ -42,8 +45,13 @@ fn prefix() -> u64 {
 impl JobId {
     /// The next place in the count of this process.
     pub(crate) fn next_count() -> u64 {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
         NEXT.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Counts as if so many jobs had been made.
+    #[cfg(test)]
+    pub(crate) fn reserve(count: u64) {
+        NEXT.fetch_max(count, Ordering::Relaxed);
     }
 
     #[cfg(test)]
@@ -57,10 +65,12 @@ impl JobId {
         Self(Uuid::new_v8(bits.to_be_bytes()))
     }
 
-    /// The id's place in the count of this process, if this process made it.
+    /// The id's place in the count of this process, if this process made it: an id from elsewhere
+    /// that looks alike must not be taken for another job's.
     pub(crate) fn count_here(self) -> Option<u64> {
         let (high, low) = self.0.as_u64_pair();
-        (high & !0xF000 == prefix()).then_some(low & COUNTER_MASK)
+        let count = low & COUNTER_MASK;
+        (high & !0xF000 == prefix() && count < NEXT.load(Ordering::Relaxed)).then_some(count)
     }
 
     /// The id as a UUID, for those who store or send it.

@@ -41,7 +41,7 @@ pub struct JobInfo {
 }
 
 /// How far a job is, by its own word; see [`JobContext::progress`](crate::JobContext::progress).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     fraction: f64,
     message: String,

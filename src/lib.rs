@@ -50,6 +50,7 @@ pub mod condition;
 mod dispatcher;
 mod engine;
 mod error;
+mod event;
 mod files;
 mod forkserver;
 mod id;
@@ -66,6 +67,7 @@ mod wire;
 pub use clock::ManualClock;
 pub use engine::{Engine, EngineBuilder, Jobs, Shutdown, Stats};
 pub use error::{CancelReason, Error, JobError, Result, StalledJob, Unsatisfiable};
+pub use event::{Events, JobEvent};
 /// Makes a function a task: callable by name in any process of the same program, and still an
 /// ordinary function.
 ///
@@ -119,8 +121,8 @@ pub use forkserver::init;
 pub use id::JobId;
 pub use info::{JobInfo, Progress};
 pub use job::{
-    Arg, ArgPack, Backoff, Context, IntoArg, IntoArgs, Job, JobContext, JobHandle, Local, LocalJob,
-    Output, Process, ProcessJob, RunsFunction, RunsHere, Thread, ThreadJob,
+    Arg, ArgPack, Backoff, Context, IntoArg, IntoArgs, Job, JobContext, JobHandle, JobKind, Local,
+    LocalJob, Output, Process, ProcessJob, RunsFunction, RunsHere, Thread, ThreadJob,
 };
 pub use status::Status;
 pub use task::{Callable, CallableOnce, Task, TryCallable, TryCallableOnce};

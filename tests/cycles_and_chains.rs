@@ -9,15 +9,27 @@
 //! let a = ThreadJob::new(|x: i32| x, (a.output(),));
 //! ```
 //!
-//! What is left to prove from outside is that order, and that a job is submitted once. (The
-//! core refuses cycles all the same: its own tests bring it some.) Cycles of *waits* inside
-//! jobs are in `stalled.rs`.
+//! What is left to prove from outside is that order, and that a job is submitted once.
+//!
+//! Conditions can name jobs that are not made into handles yet, and so close a circle. One in
+//! which each job must wait for the next is refused; one that any other job or time could open
+//! is not, and is told as a stall. Those, and cycles of *waits* inside jobs, are in `stalled.rs`.
 
 mod common;
 
+use std::sync::{Mutex, MutexGuard};
+
 use common::{Gate, within};
 use executor_engine::CancelReason;
+use executor_engine::condition::*;
 use executor_engine::prelude::*;
+
+/// A million jobs take their time where there are few CPUs: each test has it to itself.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().unwrap_or_else(|poison| poison.into_inner())
+}
 
 const MILLION: u32 = 1_000_000;
 
@@ -65,6 +77,7 @@ fn a_job_is_younger_than_all_it_depends_on() {
 
 #[test]
 fn a_million_jobs_in_a_chain_run() {
+    let _alone = alone();
     within(|| {
         let engine = Engine::new().unwrap();
         let mut last = engine.submit(ThreadJob::new(|| 0, ())).unwrap();
@@ -83,6 +96,7 @@ fn a_million_jobs_in_a_chain_run() {
 
 #[test]
 fn a_million_jobs_never_submitted_are_dropped_from_either_end() {
+    let _alone = alone();
     within(|| {
         on_a_small_stack(|| {
             let mut last = ThreadJob::new(|| 0, ());
@@ -102,6 +116,7 @@ fn a_million_jobs_never_submitted_are_dropped_from_either_end() {
 
 #[test]
 fn a_million_pending_jobs_end_with_their_engine() {
+    let _alone = alone();
     within(|| {
         let engine = Engine::new().unwrap();
         let (head, mut handles) = pending_chain(&engine, MILLION);
@@ -119,6 +134,7 @@ fn a_million_pending_jobs_end_with_their_engine() {
 
 #[test]
 fn cancelling_the_first_of_a_million_cancels_them_all() {
+    let _alone = alone();
     within(|| {
         let engine = Engine::new().unwrap();
         let (head, handles) = pending_chain(&engine, MILLION);
@@ -141,6 +157,7 @@ fn cancelling_the_first_of_a_million_cancels_them_all() {
 
 #[test]
 fn a_failure_runs_down_a_chain_of_a_million() {
+    let _alone = alone();
     within(|| {
         let engine = Engine::new().unwrap();
         let gate = Gate::new();
@@ -174,5 +191,170 @@ fn a_stall_at_the_end_of_a_long_chain_is_found_and_told() {
         assert_eq!(error.stalled_jobs().len(), 100_000);
         engine.submit(head).unwrap();
         assert_eq!(handles.last().unwrap().result().unwrap(), 100_000);
+    });
+}
+
+/// Jobs that name each other in a circle, in all orders of submission; what closes it is refused,
+/// with its jobs in order, and nothing else is lost.
+#[test]
+fn a_cycle_by_conditions_is_refused_at_submission() {
+    within(|| {
+        for length in [1, 2, 3, 10, 1000] {
+            for first in [0, length / 2] {
+                let engine = Engine::new().unwrap();
+                let jobs: Vec<_> = (0..length).map(|_| ThreadJob::new(|| 1, ())).collect();
+                let ids: Vec<JobId> = jobs.iter().map(|job| job.id()).collect();
+                let mut jobs: Vec<_> = jobs
+                    .into_iter()
+                    .enumerate()
+                    .map(|(at, job)| {
+                        // Beside other things, and as part of a larger set.
+                        let next = after_others([ids[(at + 1) % length]]).done();
+                        let others = before_timepoint("2200-01-01T00:00:00Z") & every("1ms");
+                        Some(job.condition(others & all_satisfied([next, after_delay("0s")])))
+                    })
+                    .collect();
+                let order = (0..length).map(|at| (at * 7 + first) % length);
+                let order: Vec<usize> =
+                    if length % 7 == 0 { (0..length).collect() } else { order.collect() };
+                let (last, rest) = order.split_last().unwrap();
+                for &at in rest {
+                    engine.submit(jobs[at].take().unwrap()).unwrap();
+                }
+                let error = engine.submit(jobs[*last].take().unwrap()).unwrap_err();
+                assert!(error.is_cycle(), "{error}");
+                let mut expected = ids[*last..].to_vec();
+                expected.extend(&ids[..*last]);
+                assert_eq!(error.cycle(), expected);
+                assert!(error.to_string().contains(&ids[*last].to_string()));
+                // The others wait for the refused one, and are told.
+                if length > 1 {
+                    assert_eq!(engine.wait().unwrap_err().stalled_jobs().len(), length - 1);
+                    engine.jobs().iter().for_each(|job| assert_eq!(job.status(), Status::Pending));
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_cycle_of_arguments_and_conditions_is_refused() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let a = ThreadJob::new(|| 1, ());
+        let b = ThreadJob::new(|x: i32| x, (a.output(),));
+        let a = a.condition(after_another(&b).failed());
+        let (a_id, b_id) = (a.id(), b.id());
+        let b = engine.submit(b).unwrap();
+        let error = engine.submit(a).unwrap_err();
+        assert_eq!(error.cycle(), [a_id, b_id]);
+        b.cancel();
+        // Through a batch: what came before in it is cancelled.
+        let jobs: Vec<_> = (0..3).map(|_| ThreadJob::new(|| 1, ())).collect();
+        let ids: Vec<JobId> = jobs.iter().map(|job| job.id()).collect();
+        let circle = jobs
+            .into_iter()
+            .zip([ids[1], ids[2], ids[0]])
+            .map(|(job, next)| job.condition(after_another(next)));
+        assert!(engine.submit_all(circle).unwrap_err().is_cycle());
+        engine.wait().unwrap();
+        assert_eq!(engine.stats().done, 0);
+        // What is cancelled closes no circle any more.
+        let late = ThreadJob::new(|| 1, ());
+        let early = ThreadJob::new(|| 1, ()).condition(after_another(&late));
+        let id = early.id();
+        engine.submit(early).unwrap().cancel();
+        let late = engine.submit(late.condition(after_another(id))).unwrap();
+        assert_eq!(late.result().unwrap(), 1);
+    });
+}
+
+#[test]
+fn a_million_jobs_in_a_chain_by_condition_run() {
+    let _alone = alone();
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let head = ThreadJob::new(|| 0, ());
+        let mut last = after_another(&head);
+        for index in 1..MILLION {
+            // Every kind of way to say it; one in ten goes by a tree.
+            let condition = if index % 10 == 0 { last.done() | any_satisfied([]) } else { last };
+            let job = engine.submit(ThreadJob::new(|| 1, ()).condition(condition)).unwrap();
+            last = after_another(&job);
+        }
+        on_a_small_stack(move || {
+            engine.submit(head).unwrap();
+            engine.wait().unwrap();
+            assert_eq!(engine.stats().done, u64::from(MILLION));
+            drop(last);
+            drop(engine);
+        });
+    });
+}
+
+#[test]
+fn a_failure_runs_down_a_chain_of_a_million_conditions() {
+    let _alone = alone();
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let head = ThreadJob::try_new(|| Err::<i32, _>("no"), ());
+        let mut last = after_another(&head).done();
+        let mut bottom = None;
+        for _ in 1..MILLION {
+            let job = engine.submit(ThreadJob::new(|| 1, ()).condition(last)).unwrap();
+            last = after_another(&job).done();
+            bottom = Some(job);
+        }
+        let bottom = bottom.unwrap();
+        on_a_small_stack(move || {
+            engine.submit(head).unwrap();
+            engine.wait().unwrap();
+            assert_eq!(engine.stats().cancelled, u64::from(MILLION) - 1);
+            assert!(bottom.explain().contains("can no longer come true"));
+            drop(last);
+            drop(engine);
+        });
+    });
+}
+
+#[test]
+fn one_job_after_a_million_others() {
+    let _alone = alone();
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let jobs: Vec<_> = (0..MILLION).map(|_| ThreadJob::new(|| 1, ())).collect();
+        on_a_small_stack(move || {
+            let submit =
+                |condition| engine.submit(ThreadJob::new(|| 2, ()).condition(condition)).unwrap();
+            let all = submit(after_others(&jobs).done());
+            let any = submit(after_others(&jobs).any());
+            let failed = submit(after_others(&jobs).any().failed());
+            assert!(engine.wait().unwrap_err().is_stalled());
+            engine.submit_all(jobs).unwrap();
+            engine.wait().unwrap();
+            assert!([all, any].iter().all(|job| job.status() == Status::Done));
+            let error = failed.exception().unwrap();
+            let Some(CancelReason::Unsatisfiable(why)) = error.cancel_reason() else { panic!() };
+            assert_eq!(why.jobs().len(), MILLION as usize);
+            assert!(error.to_string().len() < 10_000);
+            drop(engine);
+        });
+    });
+}
+
+/// Fan-ins by parts that are about time as well.
+#[test]
+fn one_job_after_many_others_each_with_a_time_of_its_own() {
+    let _alone = alone();
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let jobs: Vec<_> = (0..20_000).map(|_| ThreadJob::new(|| 1, ())).collect();
+        let all = all_satisfied(jobs.iter().map(|job| after_another(job) | after_delay("1h")));
+        let all = engine.submit(ThreadJob::new(|| 2, ()).condition(all)).unwrap();
+        let any = any_satisfied(jobs.iter().map(|job| after_another(job).failed() & every("1h")));
+        let any = engine.submit(ThreadJob::new(|| 2, ()).condition(any)).unwrap();
+        engine.submit_all(jobs).unwrap();
+        assert_eq!(all.result().unwrap(), 2);
+        assert!(any.result().unwrap_err().is_cancelled());
     });
 }

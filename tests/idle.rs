@@ -10,6 +10,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use common::{Gate, within};
+use executor_engine::condition::*;
 use executor_engine::prelude::*;
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -126,4 +127,51 @@ fn jobs_that_wait_inside_jobs_sleep_while_others_queue() {
         assert!(waits.iter().all(|job| job.status() == Status::Done));
         assert!(behind.iter().all(|job| job.status() == Status::Done));
     });
+}
+
+#[test]
+fn conditions_that_wait_for_time_or_for_others_make_no_context_switches() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(|poison| poison.into_inner());
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let missing = ThreadJob::new(|| 1, ());
+        let submit =
+            |condition| engine.submit(ThreadJob::new(|| 1, ()).condition(condition)).unwrap();
+        let far: Vec<_> = (0..300_u64)
+            .map(|index| {
+                let time = Duration::from_secs(3600 + index);
+                submit(match index % 6 {
+                    0 => after_delay(time),
+                    1 => after_timepoint(std::time::SystemTime::now() + time),
+                    2 => every(time) & after_delay("1d"),
+                    3 => between_clock("9", "10") & after_delay("30d"),
+                    4 => after_another(&missing) & every("1ms") & custom(|_| true).every("1ms"),
+                    _ => custom(|_| false).every("1h") | after_another(&missing),
+                })
+            })
+            .collect();
+        assert_idle();
+        // Deadlines that are taken back wake nobody.
+        let near: Vec<_> = (0..100_u64)
+            .map(|index| submit(after_delay(Duration::from_millis(900 + index * 20))))
+            .collect();
+        near.iter().for_each(JobHandle::cancel);
+        let over = engine.submit(ThreadJob::new(|| 1, ())).unwrap();
+        over.wait().unwrap();
+        assert_never_stirs();
+        // Nor does the end of all: the last timer goes with its job.
+        far.iter().for_each(JobHandle::cancel);
+        engine.wait().unwrap();
+        assert_never_stirs();
+    });
+}
+
+/// No context switch at all, from now on for the time in which cancelled timers would have rung.
+/// (A thread that has just been woken may still be on its way to sleep: for that it gets a moment.)
+fn assert_never_stirs() {
+    std::thread::sleep(Duration::from_millis(300));
+    let before = switches();
+    std::thread::sleep(Duration::from_millis(2700));
+    let after = switches();
+    assert_eq!(before, after);
 }

@@ -8,6 +8,7 @@ mod common;
 mod role;
 
 use common::within;
+use executor_engine::condition::*;
 use executor_engine::prelude::*;
 
 fn count(what: &str) -> usize {
@@ -55,6 +56,14 @@ fn one_engine(round: usize) {
     let process = engine.submit(ProcessJob::new(add, (&thread, 1))).unwrap();
     engine.submit(ProcessJob::new(add, (&process, 1)).fresh_process(true)).unwrap();
     engine.submit(ProcessJob::new(crashes, ())).unwrap();
+    let soon = custom(|_| true).every("1ms") & after_delay("1ms");
+    engine.submit(ThreadJob::new(|| 1, ()).condition(soon)).unwrap();
+    if round % 4 != 2 {
+        // A drain would wait for these.
+        for condition in [after_delay("1h"), custom(|_| false).every("1ms")] {
+            engine.submit(ThreadJob::new(|| 1, ()).condition(condition)).unwrap();
+        }
+    }
     match round % 4 {
         0 => {}
         1 => assert_eq!((blocking.result().unwrap(), process.result().unwrap()), (3, 3)),

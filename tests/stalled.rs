@@ -7,6 +7,7 @@ mod common;
 use std::time::Duration;
 
 use common::{DEADLINE, Gate, Meter, within};
+use executor_engine::condition::*;
 use executor_engine::prelude::*;
 
 /// A job that waits for one that is not submitted, and that one.
@@ -230,5 +231,161 @@ fn an_engine_with_nothing_in_it_is_not_stalled() {
         job.cancel();
         engine.wait().unwrap();
         drop(missing);
+    });
+}
+
+/// Every wait says so at once, names the job and what it waits for, and nothing else happens to it.
+fn assert_told(engine: &Engine, job: &JobHandle<i32>, waits_for: &[JobId]) {
+    for error in [engine.wait().unwrap_err(), job.wait().unwrap_err()] {
+        assert!(error.is_stalled(), "{error}");
+        let stalled = error.stalled_jobs().iter().find(|stalled| stalled.id() == job.id()).unwrap();
+        let mut named = stalled.waits_for().to_vec();
+        named.sort();
+        assert_eq!(named, waits_for);
+        let text = error.to_string();
+        assert!(text.contains(&job.id().to_string()), "{text}");
+        for id in waits_for.iter().take(8) {
+            assert!(text.contains(&id.to_string()), "{text}");
+        }
+    }
+    assert_eq!(job.status(), Status::Pending);
+}
+
+#[test]
+fn conditions_on_a_job_that_is_not_submitted() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let (missing, other) = (ThreadJob::new(|| 1, ()), ThreadJob::new(|| 1, ()));
+        let ended = engine.submit(ThreadJob::new(|| 1, ())).unwrap();
+        ended.wait().unwrap();
+        let (m, o) = (missing.id(), other.id());
+        for (condition, waits_for) in [
+            (after_another(&missing), vec![m]),
+            (after_others([&missing, &other]).done(), vec![m, o]),
+            (after_others([&missing, &other]).any(), vec![m, o]),
+            (after_others([m, ended.id()]), vec![m]),
+            (after_another(&ended).failed() | after_another(&missing), vec![m]),
+            // Time alone does not help: it is beside what is missing.
+            (after_another(&missing) & after_delay("1h"), vec![m]),
+            (after_another(&missing) & (every("1s") | after_another(&other)), vec![m, o]),
+            (after_another(&missing) & custom(|_| true).every("1h"), vec![m]),
+            (before_timepoint("2200-01-01T00:00:00Z") & after_another(&missing), vec![m]),
+            (
+                (after_another(&missing) & after_clock("0"))
+                    | (after_another(&other) & after_delay("1s")),
+                vec![m, o],
+            ),
+        ] {
+            let job = engine.submit(ThreadJob::new(|| 1, ()).condition(condition)).unwrap();
+            assert_told(&engine, &job, &waits_for);
+            job.cancel();
+        }
+        engine.wait().unwrap();
+        // And all goes on when it comes.
+        let job = after_another(&missing).done() & after_others([&missing]).any();
+        let job = engine.submit(ThreadJob::new(|| 2, ()).condition(job)).unwrap();
+        assert_told(&engine, &job, &[m, m]);
+        engine.submit(missing).unwrap();
+        assert_eq!(job.result().unwrap(), 2);
+        drop(other);
+    });
+}
+
+#[test]
+fn jobs_that_wait_for_each_other_or_another_by_their_conditions() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let missing = ThreadJob::new(|| 1, ());
+        let jobs: Vec<_> = (0..3).map(|_| ThreadJob::new(|| 1, ())).collect();
+        let ids: Vec<JobId> = jobs.iter().map(|job| job.id()).collect();
+        // In a circle, which any of the missing job's ends would open: so it is not refused.
+        let jobs: Vec<_> = (0..3)
+            .zip(jobs)
+            .map(|(at, job)| {
+                let either = after_another(ids[(at + 1) % 3]) | after_another(&missing);
+                engine.submit(job.condition(either)).unwrap()
+            })
+            .collect();
+        for (at, job) in jobs.iter().enumerate() {
+            let mut waits_for = [ids[(at + 1) % 3], missing.id()];
+            waits_for.sort();
+            assert_told(&engine, job, &waits_for);
+        }
+        engine.submit(missing).unwrap();
+        engine.wait().unwrap();
+        assert_eq!(engine.stats().done, 4);
+
+        // One that waits for itself or something else; and one that waits for itself alone.
+        let job = ThreadJob::new(|| 1, ());
+        let itself = after_another(&job) | any_satisfied([]);
+        let id = job.id();
+        let alone = engine.submit(job.condition(itself)).unwrap();
+        assert_told(&engine, &alone, &[id]);
+        alone.cancel();
+        let job = ThreadJob::new(|| 1, ());
+        let itself = after_another(&job) | after_delay("1ms");
+        assert_eq!(engine.submit(job.condition(itself)).unwrap().result().unwrap(), 1);
+        engine.wait().unwrap();
+    });
+}
+
+#[test]
+fn it_is_not_stalled_while_time_may_help() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let missing = ThreadJob::new(|| 1, ());
+        for condition in [
+            after_delay("50ms"),
+            after_another(&missing) | every("50ms"),
+            custom(|_| rand::random::<f64>() < 0.1).every("5ms") | after_another(&missing),
+        ] {
+            let job = engine.submit(ThreadJob::new(|| 1, ()).condition(condition)).unwrap();
+            let then = ThreadJob::new(|| 2, ()).condition(after_another(&job).done());
+            let then = engine.submit(then).unwrap();
+            engine.wait().unwrap();
+            assert_eq!(then.result().unwrap(), 2);
+        }
+        // A job that is stuck is told of when time can help the others no more.
+        let stuck = engine.submit(ThreadJob::new(|| 1, ()).condition(after_another(&missing)));
+        let stuck = stuck.unwrap();
+        let timed = engine.submit(ThreadJob::new(|| 1, ()).condition(after_delay("30ms"))).unwrap();
+        assert_told(&engine, &stuck, &[missing.id()]);
+        assert_eq!(timed.status(), Status::Done);
+    });
+}
+
+#[test]
+fn those_who_wait_are_told_when_the_last_hope_is_cancelled() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let missing = ThreadJob::new(|| 1, ());
+        let stuck = ThreadJob::new(|| 1, ()).condition(after_another(&missing));
+        let stuck = engine.submit(stuck).unwrap();
+        for hope in [after_delay("1d"), custom(|_| false).every("1d")] {
+            let hope = engine.submit(ThreadJob::new(|| 1, ()).condition(hope)).unwrap();
+            assert!(!engine.wait_timeout(Duration::from_millis(5)).unwrap());
+            std::thread::scope(|scope| {
+                let told = scope.spawn(|| engine.wait().unwrap_err().is_stalled());
+                let also = scope.spawn(|| stuck.wait().unwrap_err().is_stalled());
+                hope.cancel();
+                assert!(told.join().unwrap() && also.join().unwrap());
+            });
+        }
+    });
+}
+
+#[test]
+fn a_job_that_waits_for_a_hundred_thousand_is_told_in_few_words() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let jobs: Vec<_> = (0..100_000).map(|_| ThreadJob::new(|| 1, ())).collect();
+        for condition in [after_others(&jobs), after_others(&jobs).any()] {
+            let job = engine.submit(ThreadJob::new(|| 1, ()).condition(condition)).unwrap();
+            let ids: Vec<JobId> = jobs.iter().map(|job| job.id()).collect();
+            assert_told(&engine, &job, &ids);
+            let text = job.result().unwrap_err().to_string();
+            assert!(text.contains("and 99992 more") && text.len() < 2_000, "{text}");
+            job.cancel();
+        }
     });
 }

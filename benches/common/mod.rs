@@ -1,8 +1,9 @@
 //! What all benches share: measuring in alternating pairs, the table, the JSON.
 //!
 //! Absolute times on a shared machine mean nothing, so every bar is a ratio: A and B in turn,
-//! the median of the ratios pair by pair, and their spread. `BENCH_SMOKE=1` runs everything
-//! once at a small size, to check that it works.
+//! the median of the ratios pair by pair, and their spread. What is no time, bytes and counts, is
+//! a [figure](Table::figure) without a baseline. `BENCH_SMOKE=1` runs everything once at a small
+//! size, to check that it works.
 
 #![allow(dead_code, unreachable_pub, reason = "each bench uses what it needs")]
 
@@ -23,15 +24,20 @@ pub fn size(full: usize) -> usize {
     if smoke() { (full / 100).max(20) } else { full }
 }
 
-/// A line of the table. Times are per job, in seconds.
+/// A line of the table.
 pub struct Row {
     bar: String,
     what: String,
-    ours: f64,
-    baseline: f64,
-    baseline_name: String,
-    ratios: Vec<f64>,
+    measured: Measured,
+    /// What the median of the ratios, or of the figures, may be at most.
     target: Option<f64>,
+}
+
+enum Measured {
+    /// Times per job, in seconds, and their ratio pair by pair.
+    Times { ours: f64, baseline: f64, baseline_name: String, ratios: Vec<f64> },
+    /// Values that stand for themselves.
+    Figure { values: Vec<f64>, unit: String },
 }
 
 /// The table of one bench program.
@@ -60,7 +66,8 @@ pub fn median_call(runs: usize, mut f: impl FnMut()) -> f64 {
     times[times.len() / 2].as_secs_f64()
 }
 
-fn median(values: &[f64]) -> f64 {
+/// The middle one.
+pub fn median(values: &[f64]) -> f64 {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
@@ -104,17 +111,26 @@ impl Table {
         ratios: Vec<f64>,
         target: Option<f64>,
     ) {
-        let row = Row {
-            bar: bar.into(),
-            what: what.into(),
-            ours,
-            baseline,
-            baseline_name: baseline_name.into(),
-            ratios,
-            target,
-        };
-        eprintln!("  measured {}: {}", row.bar, row.what);
-        self.rows.push(row);
+        let baseline_name = baseline_name.into();
+        let measured = Measured::Times { ours, baseline, baseline_name, ratios };
+        self.push(bar, what, measured, target);
+    }
+
+    /// A line whose values stand for themselves; their median is told, and their spread.
+    pub fn figure(
+        &mut self,
+        bar: &str,
+        what: &str,
+        unit: &str,
+        values: Vec<f64>,
+        target: Option<f64>,
+    ) {
+        self.push(bar, what, Measured::Figure { values, unit: unit.into() }, target);
+    }
+
+    fn push(&mut self, bar: &str, what: &str, measured: Measured, target: Option<f64>) {
+        eprintln!("  measured {bar}: {what}");
+        self.rows.push(Row { bar: bar.into(), what: what.into(), measured, target });
     }
 
     /// Cost per job at a tenth and at ten times the size, beside the size itself.
@@ -148,17 +164,27 @@ impl Table {
             "", "", "", "", "", "", "", ""
         );
         for row in &self.rows {
-            let ratio = median(&row.ratios);
             let (low, high) = row.spread();
-            let target = row.target.map_or("-".into(), |target| format!("≤ {target}"));
+            let (ours, baseline_name, baseline, ratio, unit) = match &row.measured {
+                Measured::Times { ours, baseline, baseline_name, ratios } => {
+                    let ratio = short(median(ratios));
+                    (time(*ours), baseline_name.as_str(), time(*baseline), ratio, String::new())
+                }
+                Measured::Figure { values, unit } => {
+                    let unit = if unit.is_empty() { String::new() } else { format!(" {unit}") };
+                    let value = format!("{}{unit}", short(median(values)));
+                    (value, "-", "-".into(), "-".into(), unit)
+                }
+            };
+            let target = row.target.map_or("-".into(), |target| format!("≤ {target}{unit}"));
             println!(
                 "| {:<4} | {:<44} | {:>10} | {:<38} | {:>10} | {:>8} | {:>15} | {:>8} |",
                 row.bar,
                 row.what,
-                time(row.ours),
-                row.baseline_name,
-                time(row.baseline),
-                short(ratio),
+                ours,
+                baseline_name,
+                baseline,
+                ratio,
                 format!("{}–{}", short(low), short(high)),
                 target
             );
@@ -174,30 +200,49 @@ impl Table {
 }
 
 impl Row {
+    /// Of the ratios, or of the figures.
     fn spread(&self) -> (f64, f64) {
-        let low = self.ratios.iter().copied().fold(f64::INFINITY, f64::min);
-        let high = self.ratios.iter().copied().fold(0.0, f64::max);
+        let (Measured::Times { ratios: all, .. } | Measured::Figure { values: all, .. }) =
+            &self.measured;
+        let low = all.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = all.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         (low, high)
     }
 
     fn json(&self) -> serde_json::Value {
         let (low, high) = self.spread();
-        serde_json::json!({
-            "bar": self.bar,
-            "what": self.what,
-            "ours_seconds_per_job": self.ours,
-            "baseline": self.baseline_name,
-            "baseline_seconds_per_job": self.baseline,
-            "ratio": median(&self.ratios),
-            "ratio_low": low,
-            "ratio_high": high,
-            "target": self.target,
-        })
+        match &self.measured {
+            Measured::Times { ours, baseline, baseline_name, ratios } => serde_json::json!({
+                "bar": self.bar,
+                "what": self.what,
+                "ours_seconds_per_job": ours,
+                "baseline": baseline_name,
+                "baseline_seconds_per_job": baseline,
+                "ratio": median(ratios),
+                "ratio_low": low,
+                "ratio_high": high,
+                "target": self.target,
+            }),
+            Measured::Figure { values, unit } => serde_json::json!({
+                "bar": self.bar,
+                "what": self.what,
+                "value": median(values),
+                "value_low": low,
+                "value_high": high,
+                "unit": unit,
+                "target": self.target,
+            }),
+        }
     }
 }
 
-fn short(ratio: f64) -> String {
-    if ratio < 0.1 { format!("{ratio:.5}") } else { format!("{ratio:.2}") }
+/// Whole numbers where the fraction tells nothing.
+fn short(number: f64) -> String {
+    match number {
+        n if n == 0.0 || n >= 100.0 => format!("{n:.0}"),
+        n if n < 0.1 => format!("{n:.5}"),
+        n => format!("{n:.2}"),
+    }
 }
 
 fn time(seconds: f64) -> String {

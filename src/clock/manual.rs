@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{Moment, nanos_since_epoch};
 use crate::error::Result;
@@ -44,8 +44,9 @@ pub struct ManualClock {
 pub(crate) struct Hands {
     moment: Mutex<Moment>,
     engines: Mutex<Vec<Weak<dyn Timed>>>,
-    /// Held by who moves the clock.
-    moving: Mutex<()>,
+    /// Held by who moves the clock, for each step: how many there were. Not while jobs are waited
+    /// for, which may move the clock themselves.
+    moving: Mutex<u64>,
 }
 
 /// An engine that goes by a manual clock.
@@ -59,7 +60,7 @@ pub(crate) trait Timed: Send + Sync {
     /// The wall clock was set.
     fn clock_set(&self, offset: i64);
 
-    /// Blocks until nothing runs or is ready.
+    /// Blocks until nothing runs or is ready, and no custom condition is being asked.
     ///
     /// # Errors
     /// Called inside a job.
@@ -84,7 +85,7 @@ impl ManualClock {
             hands: Arc::new(Hands {
                 moment: Mutex::new(Moment { now: start, offset }),
                 engines: Mutex::default(),
-                moving: Mutex::new(()),
+                moving: Mutex::default(),
             }),
         }
     }
@@ -110,8 +111,10 @@ impl ManualClock {
     }
 
     /// Lets that much time pass. What is due on the way becomes due in order, each at its time,
-    /// before this returns; the jobs that it makes ready are started and not waited for. See
-    /// [`run_for`](Self::run_for) for when they should end in between.
+    /// before this returns; the jobs that it makes ready are started and not waited for, nor are
+    /// the answers of [custom](crate::condition::custom) conditions. See
+    /// [`run_for`](Self::run_for) for when they should end in between. The clock goes no further
+    /// than 292 years.
     ///
     /// ```
     /// # use executor_engine::prelude::*;
@@ -125,14 +128,14 @@ impl ManualClock {
     /// # Ok::<(), executor_engine::Error>(())
     /// ```
     pub fn advance(&self, time: Duration) {
-        let _moving = self.hands.moving.lock();
         let moved = self.hands.go(time, false);
         debug_assert!(moved.is_ok(), "nothing was waited for");
     }
 
     /// As [`advance`](Self::advance), but stops at each time at which something is due until
-    /// everything that became ready by it has ended, and what depends on that, and so on: so
-    /// whatever follows from a job happens at the time of the job.
+    /// everything that became ready by it has ended, and what depends on that, and so on, and the
+    /// custom conditions that are due have answered: so whatever follows from a job happens at the
+    /// time of the job. A job may move the clock meanwhile.
     ///
     /// # Errors
     /// Called inside a job of an engine that goes by the clock, which would wait for itself.
@@ -154,7 +157,6 @@ impl ManualClock {
     /// # Ok::<(), executor_engine::Error>(())
     /// ```
     pub fn run_for(&self, time: Duration) -> Result<()> {
-        let _moving = self.hands.moving.lock();
         self.hands.go(time, true)
     }
 
@@ -176,7 +178,8 @@ impl ManualClock {
     /// # Ok::<(), executor_engine::Error>(())
     /// ```
     pub fn set(&self, time: SystemTime) {
-        let _moving = self.hands.moving.lock();
+        let mut moving = self.hands.moving.lock();
+        *moving += 1;
         let offset = {
             let mut moment = self.hands.moment.lock();
             let now = i64::try_from(moment.now).unwrap_or(i64::MAX);
@@ -188,6 +191,9 @@ impl ManualClock {
         }
     }
 }
+
+/// The clock stops here: 292 years, in nanoseconds.
+const LAST: u64 = u64::MAX / 2;
 
 impl Hands {
     pub(super) fn moment(&self) -> Moment {
@@ -205,15 +211,38 @@ impl Hands {
         engines.iter().filter_map(Weak::upgrade).collect()
     }
 
+    /// Blocks until all engines have settled down.
+    fn settle_down(&self) -> Result<()> {
+        self.engines().iter().try_for_each(|engine| engine.settle_down())
+    }
+
+    /// For a step of the clock: the lock on moving it, with `settle` not before all has settled.
+    fn right_to_move(&self, settle: bool) -> Result<MutexGuard<'_, u64>> {
+        let mut moving = self.moving.lock();
+        if !settle {
+            return Ok(moving);
+        }
+        loop {
+            let moves = *moving;
+            drop(moving);
+            self.settle_down()?;
+            moving = self.moving.lock();
+            // Else somebody has moved it, and what that has made ready is waited for, too.
+            if *moving == moves {
+                return Ok(moving);
+            }
+        }
+    }
+
     /// Lets time pass, from one deadline to the next.
     fn go(&self, time: Duration, settle: bool) -> Result<()> {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let end = self.moment().now.saturating_add(nanos);
+        // Never further than deadlines can lie ahead of it.
+        let end = self.moment().now.saturating_add(nanos).min(LAST);
         loop {
+            let mut moving = self.right_to_move(settle)?;
             let engines = self.engines();
-            if settle {
-                engines.iter().try_for_each(|engine| engine.settle_down())?;
-            }
+            *moving += 1;
             let next = engines.iter().filter_map(|engine| engine.next_deadline()).min();
             let now = next.filter(|&next| next < end).unwrap_or(end);
             {
@@ -221,11 +250,9 @@ impl Hands {
                 moment.now = moment.now.max(now);
             }
             engines.iter().for_each(|engine| engine.tick());
+            drop(moving);
             if now == end {
-                if settle {
-                    engines.iter().try_for_each(|engine| engine.settle_down())?;
-                }
-                return Ok(());
+                return if settle { self.settle_down() } else { Ok(()) };
             }
         }
     }

@@ -127,12 +127,12 @@ impl Clocked {
     /// In words, with when it changes.
     pub(super) fn write(&self, text: &mut String, moment: Moment, submitted: u64) -> fmt::Result {
         use fmt::Write;
-        let until = self.at(moment, submitted).until;
-        // Whole milliseconds are enough for people.
-        let left = until.and_then(|until| {
-            let millis = until.saturating_sub(moment.now).div_ceil(1_000_000);
-            Period::try_from(std::time::Duration::from_millis(millis)).ok()
-        });
+        let until = match self {
+            // What is kept is as of the last look.
+            Self::Every { period, .. } => Some(next_multiple(*period, submitted, moment.now)),
+            _ => self.at(moment, submitted).until,
+        };
+        let left = until.map(|until| rounded(until.saturating_sub(moment.now)));
         match self {
             Self::Timepoint { from: Some(from), .. } if moment.wall() < from.nanos() => {
                 write!(text, "the time {from} to come")?;
@@ -162,6 +162,21 @@ impl Clocked {
             None => Ok(()),
         }
     }
+}
+
+/// The first multiple of the period after the submission that is still to come.
+pub(super) fn next_multiple(period: Period, submitted: u64, now: u64) -> u64 {
+    let period = nanos(period).max(1);
+    let passed = now.saturating_sub(submitted) / period;
+    submitted.saturating_add(period.saturating_mul(passed.saturating_add(1)))
+}
+
+/// So many nanoseconds, as finely as people care.
+fn rounded(nanos: u64) -> Period {
+    const SECOND: u64 = 1_000_000_000;
+    let unit = if nanos < 10 * SECOND { 1_000_000 } else { SECOND };
+    let rounded = std::time::Duration::from_nanos(nanos / unit * unit);
+    rounded.try_into().unwrap_or(Period::LONGEST)
 }
 
 /// A period in nanoseconds; the longest one fits.

@@ -155,6 +155,9 @@ fn clocked(op: &Op, default: &dyn Fn() -> Zone) -> Result<Clocked> {
                  the second"
             )));
         }
+        Op::Timepoint { from: None, until: None } => {
+            return Err(invalid("a condition on time points names none"));
+        }
         Op::Timepoint { from, until } => Clocked::Timepoint { from: *from, until: *until },
         Op::Delay(delay) => Clocked::Delay(*delay),
         Op::Every(period) if period.as_duration().is_zero() => {

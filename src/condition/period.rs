@@ -51,6 +51,9 @@ impl Period {
     /// No time at all.
     pub(super) const ZERO: Self = Self(Duration::ZERO);
 
+    /// As long as one can be.
+    pub(super) const LONGEST: Self = Self(LONGEST);
+
     /// The same as a [`Duration`].
     ///
     /// ```

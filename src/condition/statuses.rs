@@ -75,7 +75,11 @@ impl TryFrom<Vec<Status>> for Statuses {
     type Error = String;
 
     fn try_from(statuses: Vec<Status>) -> Result<Self, String> {
-        Self::from_all(statuses).map_err(|status| format!("{status} is not a final status"))
+        match Self::from_all(statuses) {
+            Ok(Self::NONE) => Err("no status is named that a job could end in".into()),
+            Ok(set) => Ok(set),
+            Err(status) => Err(format!("{status} is not a final status")),
+        }
     }
 }
 
@@ -90,5 +94,8 @@ mod tests {
         assert_eq!(set.words(), "failed or cancelled");
         assert_eq!(Statuses::from_bits(set.bits()), set);
         assert_eq!(Statuses::from_all([Status::Running]), Err(Status::Running));
+        assert_eq!(Statuses::try_from(vec![Status::Done]), Ok(Statuses::DONE));
+        assert!(Statuses::try_from(vec![]).is_err());
+        assert!(Statuses::try_from(vec![Status::Pending]).is_err());
     }
 }

@@ -5,7 +5,7 @@
 //! its parts by these, so that a part that changes costs a step per level, and a condition on a
 //! million jobs costs no more per job than one on two. Nothing here recurses.
 
-use super::clocked::{Clocked, Says, nanos};
+use super::clocked::{Clocked, Says, nanos, next_multiple};
 use super::custom::Custom;
 use super::statuses::Statuses;
 use crate::clock::Moment;
@@ -31,6 +31,8 @@ pub(crate) struct Tree {
     pub(super) clocked: Box<[ClockedPart]>,
     /// When the job was submitted.
     pub(super) submitted: u64,
+    /// The whole has changed its value since this was last asked.
+    news: bool,
 }
 
 #[derive(Debug)]
@@ -141,6 +143,12 @@ impl Tree {
         worse
     }
 
+    /// Whether the whole has changed its value since this was last asked. While it has not, the end
+    /// of a job is no reason to look at all the clocks.
+    pub(crate) fn take_news(&mut self) -> bool {
+        std::mem::take(&mut self.news)
+    }
+
     /// Looks at the clocks. Moments of `every` that have come since the last look are held until
     /// [`end_moments`](Self::end_moments), if it is their `turn`; else they are over.
     pub(crate) fn update(&mut self, moment: Moment, turn: bool) {
@@ -151,10 +159,7 @@ impl Tree {
             let value = if let Clocked::Every { period, next } = what {
                 let due = next.is_some_and(|next| next <= moment.now);
                 if next.is_none_or(|next| next <= moment.now) {
-                    let period = nanos(*period).max(1);
-                    let passed = moment.now.saturating_sub(submitted) / period;
-                    let after = period.saturating_mul(passed.saturating_add(1));
-                    *next = Some(submitted.saturating_add(after));
+                    *next = Some(next_multiple(*period, submitted, moment.now));
                 }
                 if due && turn { HOLDS | LIVE } else { LIVE }
             } else {
@@ -198,6 +203,17 @@ impl Tree {
         }
     }
 
+    /// The custom conditions that it holds.
+    pub(crate) fn into_customs(self) -> Vec<Custom> {
+        let clocked = self.clocked.into_iter();
+        clocked
+            .filter_map(|clocked| match clocked.what {
+                Clocked::Custom(asking) => Some(asking.custom),
+                _ => None,
+            })
+            .collect()
+    }
+
     /// A custom condition has answered.
     pub(crate) fn answered(&mut self, number: u32, answer: bool, now: u64) {
         let Some(ClockedPart { what: Clocked::Custom(asking), part }) =
@@ -225,7 +241,11 @@ impl Tree {
             let part = &mut self.parts[at];
             let old = std::mem::replace(&mut part.value, value);
             let parent = part.parent as usize;
-            if old == value || parent == at {
+            if old == value {
+                return;
+            }
+            if parent == at {
+                self.news = true;
                 return;
             }
             let combination = &mut self.parts[parent].what;
@@ -247,14 +267,19 @@ impl Tree {
     pub(crate) fn can_ever_hold(&self, moment: Moment, most_looks: usize) -> bool {
         const YEAR: u64 = 400 * 24 * 3600 * 1_000_000_000;
         const MOST_PARTS: usize = 1000;
+        /// At 1,000 parts a look takes about a tenth of a millisecond.
+        const MOST_PARTS_LOOKED_AT: usize = 40_000;
+        if self.parts.len() > MOST_PARTS {
+            return !self.is_dead();
+        }
         let timed = self.clocked.iter().filter(|clocked| clocked.what.is_timed()).count();
-        if self.parts.len() > MOST_PARTS || timed < 2 {
+        if timed < 2 {
             return !self.is_dead();
         }
         let mut at = moment.now;
         let mut end = at.saturating_add(YEAR);
         let mut counted = Vec::new();
-        for _ in 0..most_looks {
+        for _ in 0..most_looks.min(MOST_PARTS_LOOKED_AT / timed) {
             let mut next = u64::MAX;
             let mut fixed = u64::MAX;
             let holds = self.would_hold(&mut counted, |clocked| {
@@ -286,29 +311,47 @@ impl Tree {
     }
 
     /// Whether it would hold if clocked parts were as told and open jobs ended as wanted.
-    fn would_hold(
+    fn would_hold(&self, counted: &mut Vec<u32>, clocked: impl FnMut(&Clocked) -> bool) -> bool {
+        let mut root = false;
+        self.evaluate(counted, true, clocked, |holds| root = holds);
+        root
+    }
+
+    /// Which parts hold at that moment. (Their values are of the last look, and time is no reason
+    /// to look at a job that could not run.)
+    pub(super) fn holding(&self, moment: Moment) -> Vec<bool> {
+        let mut holding = Vec::with_capacity(self.parts.len());
+        let at_moment = |clocked: &Clocked| clocked.at(moment, self.submitted).holds;
+        self.evaluate(&mut Vec::new(), false, at_moment, |holds| holding.push(holds));
+        holding
+    }
+
+    /// Goes through all parts, the root last, and tells of each whether it would hold if open jobs
+    /// and clocked parts did as told.
+    fn evaluate(
         &self,
         counted: &mut Vec<u32>,
+        open_jobs: bool,
         mut clocked: impl FnMut(&Clocked) -> bool,
-    ) -> bool {
+        mut tell: impl FnMut(bool),
+    ) {
         counted.clear();
         counted.resize(self.parts.len(), 0);
         let mut clocks = self.clocked.iter();
-        let mut holds = false;
         for (at, part) in self.parts.iter().enumerate() {
-            holds = match &part.what {
+            let holds = match &part.what {
                 What::All(counts) => counted[at] == counts.parts,
                 What::Any(_) => counted[at] > 0,
-                What::Job { ended: None, .. } => true,
+                What::Job { ended: None, .. } => open_jobs,
                 What::Job { .. } => part.value & HOLDS != 0,
                 What::Clocked => clocks.next().is_some_and(|part| clocked(&part.what)),
             };
+            tell(holds);
             let parent = part.parent as usize;
             if holds && parent != at {
                 counted[parent] += 1;
             }
         }
-        holds
     }
 }
 
@@ -399,6 +442,7 @@ impl Builder {
             jobs: self.jobs.into(),
             clocked: self.clocked.into(),
             submitted: 0,
+            news: true,
         }
     }
 }

@@ -51,7 +51,8 @@ pub struct Condition {
     pub(super) ops: Vec<Op>,
 }
 
-/// A part of a condition.
+/// A part of a condition. No field is left out when it is written, or formats without names of
+/// fields would take one for another.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Op {
@@ -62,9 +63,9 @@ pub(crate) enum Op {
     After(After),
     /// From this moment on, and before that one.
     Timepoint {
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(default)]
         from: Option<Timepoint>,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(default)]
         until: Option<Timepoint>,
     },
     /// So long after the submission.
@@ -75,7 +76,7 @@ pub(crate) enum Op {
     Civil {
         civil: Civil,
         /// The engine's zone, if none is named.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(default)]
         zone: Option<String>,
     },
     #[serde(skip)]

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::statuses::Statuses;
-use super::tree::{HOLDS, NEVER, Tree, What};
+use super::tree::{NEVER, Tree, What};
 use crate::clock::Moment;
 use crate::status::Status;
 
@@ -35,6 +35,7 @@ impl Tree {
             }
         }
         let root = parts.len() - 1;
+        let holding = self.holding(moment);
         let mut told = 0;
         let mut open = Vec::new();
         let push = |open: &mut Vec<(usize, usize)>, combination: usize, indent: usize| {
@@ -53,7 +54,7 @@ impl Tree {
         }
         while let Some((at, indent)) = open.pop() {
             let part = &parts[at];
-            if part.value & HOLDS != 0 {
+            if holding[at] {
                 continue;
             }
             told += 1;

@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use super::asker::not_asked;
 use super::message::{Effect, Event, Key, Nanos, Verdict};
-use super::run::{Desk, Dispatcher, Payload};
+use super::run::{Desk, Dispatcher, News, Payload};
 use crate::backend::Run;
-use crate::condition::Question;
+use crate::condition::{Custom, Question, Watched};
 use crate::error::JobError;
+use crate::event::JobEvent;
+use crate::id::JobId;
+use crate::info::JobInfo;
 use crate::job::{KindId, Status, Waiter, drop_quietly, wake_sleepers_of};
 
 /// What is put off until the core's lock is free.
@@ -20,6 +23,12 @@ pub(super) struct After {
     /// Finished jobs without handles.
     pub(super) unheld: Vec<Payload>,
     pub(super) questions: Vec<(Key, Question)>,
+    /// Finished jobs with callbacks.
+    pub(super) ended: Vec<Payload>,
+    /// Of jobs that have ended.
+    pub(super) customs: Vec<Custom>,
+    /// Jobs that conditions named.
+    pub(super) named: Vec<Arc<dyn Watched>>,
 }
 
 impl Desk {
@@ -33,7 +42,14 @@ impl Dispatcher {
     pub(super) fn handle(&self, desk: &mut Desk, event: Event<Payload>, at: Nanos) {
         desk.changed = true;
         let mut effects = std::mem::take(&mut desk.effects);
+        let submitted = match &event {
+            Event::Submit(submission) => Some(submission.key),
+            _ => None,
+        };
         desk.core.handle(event, self.clock.time(at), &mut effects);
+        if let Some(key) = submitted.filter(|&key| desk.core.get(key).is_some()) {
+            self.observers.tell(|| JobEvent::Submitted { id: JobId::from_count(key) });
+        }
         for effect in effects.drain(..) {
             self.carry_out(desk, effect, at);
         }
@@ -54,14 +70,41 @@ impl Dispatcher {
                 self.backends[kind as usize].push(Run { job, run });
                 desk.kicks |= 1 << kind as u8;
             }
+            Effect::Grant { payload, granted } => {
+                let names = &self.names.resources;
+                let named = granted
+                    .into_iter()
+                    .map(|(id, _, units)| (names[usize::from(id)].0.clone(), units));
+                payload.head().set_granted(named.collect());
+            }
+            Effect::Recall(job) => {
+                let head = job.head();
+                if head.claim(head.run()) {
+                    head.again(false);
+                    self.news.push((News::Recalled(head.key()), at));
+                    self.desk.leave_news();
+                }
+            }
             Effect::Inline(job) => desk.inline = Some(job),
             Effect::Abort(job, kind, stop) => {
                 job.head().set_stop(stop);
                 let run = job.head().run();
                 desk.after().aborts.push((Run { job, run }, kind));
             }
-            Effect::Again { payload, anew } => payload.head().again(anew),
+            Effect::Again { payload, anew } => {
+                let head = payload.head();
+                let id = head.id();
+                self.observers.tell(|| match payload.error() {
+                    Some(error) if !anew => {
+                        let (attempt, error) = (head.attempt(), error.to_string());
+                        JobEvent::Retrying { id, attempt, error }
+                    }
+                    _ => JobEvent::Rerun { id },
+                });
+                head.again(anew);
+            }
             Effect::Ask { key, question } => desk.after().questions.push((key, question)),
+            Effect::LetGo(customs) => desk.after().customs.extend(customs),
             Effect::Publish { key, verdict } => {
                 let Some(job) = desk.core.get(key) else { return };
                 let (status, error) = match verdict {
@@ -84,6 +127,12 @@ impl Dispatcher {
                     desk.after.get_or_insert_default().garbage.push(value);
                 }
                 let waiters = job.head().finish(status, at);
+                let id = job.head().id();
+                self.observers.tell(|| JobEvent::Finished { id, status });
+                if job.head().meta().is_some_and(|meta| !meta.callbacks.is_empty()) {
+                    let job = Arc::clone(job);
+                    desk.after.get_or_insert_default().ended.push(job);
+                }
                 if job.head().is_unheld() {
                     let job = Arc::clone(job);
                     desk.after.get_or_insert_default().unheld.push(job);
@@ -121,6 +170,15 @@ impl Dispatcher {
     }
 
     pub(super) fn do_after(&self, after: After) {
+        for job in after.ended {
+            let info = JobInfo::of(&*job);
+            if let Err(error) = self.callbacks.send(self.engine, &self.itself, (job, info)) {
+                log::error!(
+                    target: "executor_engine::job",
+                    "callbacks are not called, for lack of a thread: {error}"
+                );
+            }
+        }
         for waiter in after.wakes {
             waiter.wake();
         }
@@ -129,14 +187,16 @@ impl Dispatcher {
             self.backends[kind as usize].abort(&run);
         }
         for (key, question) in after.questions {
-            if let Err(error) = self.asker.ask(self.engine, &self.itself, key, question) {
-                let number = 0;
+            let number = question.number;
+            let errand = (key, question);
+            if let Err(error) = self.questions.send(self.engine, &self.itself, errand) {
                 self.tell(Event::Answer { key, number, answer: Err(not_asked(&error)) });
             }
         }
-        for value in after.garbage {
-            drop_quietly(value);
-        }
+        // One by one, for each may panic.
+        after.garbage.into_iter().for_each(drop_quietly);
+        after.customs.into_iter().for_each(drop_quietly);
+        after.named.into_iter().for_each(drop_quietly);
         for job in after.unheld {
             job.release_body();
         }

@@ -16,10 +16,10 @@ use std::collections::VecDeque;
 use super::edge::{Edge, Edges};
 use super::message::{Effect, Event, Key, Nanos, Refusal, Submission, Verdict};
 use super::node::{Needs, Node, Out, State};
-use super::ready::{Limits, Ready};
+use super::ready::{Going, Limits, Ready};
 use super::table::Table;
-use super::waiting::ended_otherwise;
-use super::wheel::Wheel;
+use super::waiting::{ended_otherwise, let_go_of};
+use super::wheel::{TimerId, Wheel};
 use crate::clock::Moment;
 use crate::error::CancelReason;
 use crate::job::Status;
@@ -48,6 +48,8 @@ pub(crate) struct Core<P> {
     pub(super) wheel: Wheel,
     /// Waiting jobs that time alone, or a custom condition's answer, may make ready.
     pub(super) live: usize,
+    /// Custom conditions that were asked and have not answered.
+    pub(super) asked: usize,
     /// Finished jobs, oldest first, to forget the oldest; removed ones are passed over.
     pub(super) finished: VecDeque<Key>,
     pub(super) finished_here: usize,
@@ -57,6 +59,8 @@ pub(crate) struct Core<P> {
     ending: Vec<(Key, Verdict)>,
     /// Jobs between two attempts.
     pub(super) delayed: usize,
+    /// When the next job may go that a rate holds.
+    pub(super) rate_timer: Option<(TimerId, Nanos)>,
     /// The latest time that an event had, by both clocks.
     pub(super) moment: Moment,
 }
@@ -79,6 +83,8 @@ impl<P: Clone> Core<P> {
             wheel: Wheel::new(),
             live: 0,
             delayed: 0,
+            rate_timer: None,
+            asked: 0,
             finished: VecDeque::new(),
             finished_here: 0,
             keep_finished,
@@ -89,6 +95,8 @@ impl<P: Clone> Core<P> {
     }
 
     /// Takes in what happened at the time `now` and appends what is to be done.
+    // It has one caller, and moving an event costs as much as some do.
+    #[inline]
     pub(crate) fn handle(&mut self, event: Event<P>, now: Nanos, effects: &mut Vec<Effect<P>>) {
         // News can be older than what was heard already.
         self.moment.now = self.moment.now.max(now);
@@ -107,6 +115,8 @@ impl<P: Clone> Core<P> {
                 self.start_one(true, effects);
             }
             Event::Close => self.closed = true,
+            Event::Pause { kind, paused } => self.pause(kind, paused, effects),
+            Event::Recalled { key } => self.recalled(key, effects),
             // What was due has rung.
             Event::Tick => {}
             Event::ClockSet { offset } => self.clock_set(offset, effects),
@@ -115,15 +125,20 @@ impl<P: Clone> Core<P> {
         // What it has set for no later than now.
         self.ring(effects);
         while self.start_one(false, effects) {}
+        self.watch_rates();
     }
 
     fn submit(&mut self, submission: Submission<P>, effects: &mut Vec<Effect<P>>) {
         let Submission { key, kind, needs, nested, rules, payload } = submission;
-        if self.closed {
-            return effects.push(Effect::Refuse(payload, Refusal::Closed));
-        }
-        if let Some(cycle) = self.cycle_through(key, &needs) {
-            return effects.push(Effect::Refuse(payload, Refusal::Cycle(cycle)));
+        let refusal = match self.cycle_through(key, &needs) {
+            _ if self.closed => Some(Refusal::Closed),
+            cycle => cycle.map(Refusal::Cycle),
+        };
+        if let Some(refusal) = refusal {
+            if let Some(nested) = nested {
+                let_go_of(nested.tree, effects);
+            }
+            return effects.push(Effect::Refuse(payload, refusal));
         }
         let mut waits = 0;
         let mut broken = None;
@@ -144,12 +159,11 @@ impl<P: Clone> Core<P> {
             }
             None => (None, true),
         };
-        let edges = needs.iter().map(|need| need.edge).collect();
         let node = self.nodes.get_or_insert_with(key, Node::expected);
         debug_assert_eq!(node.state, State::Expected, "a job is submitted once");
         node.payload = Some(payload);
         node.kind = kind;
-        node.needs = Needs::new(edges, tree, rules);
+        node.needs = Needs::new(&needs, tree, rules);
         node.state = State::Waiting(waits);
         self.counts.unfinished += 1;
         let verdict = match broken {
@@ -197,38 +211,55 @@ impl<P: Clone> Core<P> {
     }
 
     pub(super) fn make_ready(&mut self, key: Key) {
+        let now = self.moment.now;
         if let Some(node) = self.nodes.get_mut(key) {
             node.state = State::Ready;
-            self.ready.push(key, node.kind);
+            let rules = node.needs.attempts_mut().map(|attempts| &attempts.rules);
+            let priority = rules.map_or(0, |rules| rules.priority);
+            self.ready.push(key, node.kind, now, priority, rules.map(|rules| &rules.demands));
         }
         self.watch(key, false);
     }
 
-    /// Starts a ready job; false if there is none, or no permit and it must not go `over`.
+    /// Starts a ready job; false if there is none, or none may go, though it be `over` the limit.
     fn start_one(&mut self, over: bool, effects: &mut Vec<Effect<P>>) -> bool {
         let nodes = &mut self.nodes;
         let is_ready = |key| nodes.get(key).is_some_and(|node| node.state == State::Ready);
-        let Some((key, kind)) = self.ready.next(over, is_ready) else { return false };
-        let Some(node) = nodes.get_mut(key) else { return false };
-        node.state = State::Out(Out::default());
-        self.counts.out += 1;
-        if let Some(payload) = &node.payload {
-            effects.push(Effect::Start(payload.clone(), kind));
+        let Some(going) = self.ready.next(over, self.moment.now, is_ready) else { return false };
+        let kind = going.kind;
+        if let Some(payload) = self.send_out(going, effects) {
+            effects.push(Effect::Start(payload, kind));
         }
         true
     }
 
+    /// A job goes out, with what it was given.
+    fn send_out(&mut self, going: Going, effects: &mut Vec<Effect<P>>) -> Option<P> {
+        let node = self.nodes.get_mut(going.key)?;
+        node.state = State::Out(Out::default());
+        self.counts.out += 1;
+        let payload = node.payload.clone()?;
+        if !going.granted.is_empty()
+            && let Some(attempts) = node.needs.attempts_mut()
+        {
+            attempts.granted.clone_from(&going.granted);
+            effects.push(Effect::Grant { payload: payload.clone(), granted: going.granted });
+        }
+        Some(payload)
+    }
+
     fn take_inline(&mut self, key: Key, over: bool, effects: &mut Vec<Effect<P>>) {
+        let now = self.moment.now;
         let Some(node) = self.nodes.get_mut(key) else { return };
         if node.state != State::Ready || !(over || self.ready.has_permit(node.kind)) {
             return;
         }
-        node.state = State::Out(Out::default());
-        self.ready.forget_one();
-        self.ready.take(node.kind);
-        self.counts.out += 1;
-        if let Some(payload) = &node.payload {
-            effects.push(Effect::Inline(payload.clone()));
+        let kind = node.kind;
+        let rules = node.needs.attempts_mut().map(|attempts| &attempts.rules);
+        let demands = rules.map(|rules| &rules.demands);
+        let Some(going) = self.ready.take_out_of_turn(key, kind, demands, now) else { return };
+        if let Some(payload) = self.send_out(going, effects) {
+            effects.push(Effect::Inline(payload));
         }
     }
 
@@ -306,9 +337,10 @@ impl<P: Clone> Core<P> {
             self.finished.push_back(key);
             self.finished_here += 1;
             let downstream = std::mem::take(&mut node.downstream);
+            let needs = std::mem::take(&mut node.needs);
             effects.push(Effect::Publish { key, verdict });
             self.unblock_all_on(key);
-            self.let_go_of_needs(key, was);
+            self.let_go_of_needs(needs, was, effects);
             // Reversed, so that dependents are cancelled in the order in which they came.
             for &edge in downstream.as_slice().iter().rev() {
                 if let Some(verdict) = self.up_ended(edge, key, status) {
@@ -316,6 +348,9 @@ impl<P: Clone> Core<P> {
                 }
             }
             for &edge in downstream.as_slice() {
+                if edge.is_nested() && !self.has_news(edge.key()) {
+                    continue;
+                }
                 if let Some(verdict) = self.look(edge.key(), false, effects) {
                     ending.push((edge.key(), verdict));
                 }

@@ -7,6 +7,7 @@ use super::core::Core;
 use super::message::Key;
 use super::node::{Needs, Node, Out, State};
 use super::run::{Dispatcher, Payload};
+use crate::clock::Moment;
 use crate::condition::Statuses;
 use crate::id::JobId;
 use crate::job::{AnyJob, KindId, Status};
@@ -18,13 +19,15 @@ impl Dispatcher {
     /// What the job waits for.
     pub(super) fn explain(&self, job: &Arc<dyn AnyJob>) -> String {
         let mut text = String::new();
-        self.ask(|core| core.explain(&mut text, job));
+        // The core knows the time of the last event only.
+        let now = self.moment().now;
+        self.ask(|core| core.explain(&mut text, job, core.moment().at(now)));
         text
     }
 }
 
 impl Core<Payload> {
-    fn explain(&self, text: &mut String, job: &Payload) {
+    fn explain(&self, text: &mut String, job: &Payload, moment: Moment) {
         let head = job.head();
         self.name(text, head.key());
         let node = self.nodes.get(head.key());
@@ -32,12 +35,12 @@ impl Core<Payload> {
             Some(State::Waiting(_)) => {
                 text.push_str(" is pending: it waits for");
                 if let Some(node) = node {
-                    self.explain_needs(text, head.key(), node);
+                    self.explain_needs(text, head.key(), node, moment);
                 }
             }
             Some(State::Ready) => {
                 text.push_str(" is pending: it is ready and waits for its turn; ");
-                self.explain_permits(text, head.kind());
+                self.explain_permits(text, head.kind(), node);
             }
             Some(State::Delayed) => {
                 text.push_str(" is pending: it failed, and is tried again");
@@ -63,7 +66,7 @@ impl Core<Payload> {
         }
     }
 
-    fn explain_needs(&self, text: &mut String, key: Key, node: &Node<Payload>) {
+    fn explain_needs(&self, text: &mut String, key: Key, node: &Node<Payload>, moment: Moment) {
         let open = node.needs.edges().iter().filter(|edge| self.is_awaited(edge.key(), key));
         for (count, edge) in open.enumerate() {
             text.push_str("\n  ");
@@ -80,7 +83,7 @@ impl Core<Payload> {
             }
         }
         if let Some(tree) = node.needs.tree() {
-            tree.tell_missing(text, 1, self.moment(), &|text, key, statuses, ended| {
+            tree.tell_missing(text, 1, moment, &|text, key, statuses, ended| {
                 self.explain_edge(text, key, statuses, ended);
             });
         }
@@ -108,16 +111,37 @@ impl Core<Payload> {
     }
 
     /// What keeps a ready job from going out.
-    fn explain_permits(&self, text: &mut String, kind: KindId) {
+    fn explain_permits(&self, text: &mut String, kind: KindId, node: Option<&Node<Payload>>) {
         let limits = self.ready.limits();
         let (of_kind, all) = self.ready.permits();
-        let _ = match limits.max_jobs {
-            Some(max) if all >= max => write!(text, "max_jobs is {max}, and {all} jobs run"),
+        if self.ready.is_paused(kind) {
+            let _ = write!(text, "{} jobs are paused", kind.name());
+            return;
+        }
+        match limits.max_jobs {
+            Some(max) if all >= max => {
+                let _ = write!(text, "max_jobs is {max}, and {all} jobs run");
+                return;
+            }
             _ => {
                 let (jobs, most) = (of_kind[kind as usize], limits.capacity(kind));
-                write!(text, "of {} jobs {jobs} are out, and {most} may be", kind.name())
+                let _ = write!(text, "of {} jobs {jobs} are out, and {most} may be", kind.name());
             }
-        };
+        }
+        let attempts = node.and_then(|node| node.needs.attempts());
+        let own = attempts.map(|attempts| &attempts.rules.demands);
+        let demands = limits.rates.demands(kind, own);
+        for &(id, units) in &demands.resources {
+            let (free, total) = self.ready.supplies().of(id);
+            let _ = write!(text, "; it needs {units} units of a resource");
+            let _ = write!(text, " of which {free} of {total} are free");
+        }
+        let now = self.moment().now;
+        if let Some(at) = limits.rates.opens(&demands, now) {
+            let left = at.saturating_sub(now).div_ceil(1_000_000);
+            let left = std::time::Duration::from_millis(left);
+            let _ = write!(text, "; a rate limit lets it go in {left:?}");
+        }
     }
 
     fn explain_out(&self, text: &mut String, job: &Payload, out: Out) {

@@ -74,7 +74,12 @@ impl<P: Clone> Core<P> {
 
     /// Whether unfinished jobs remain and nothing that the engine has can make one ready.
     pub(crate) fn is_stalled(&self) -> bool {
-        self.counts.unfinished > 0 && self.is_quiet() && self.live + self.delayed == 0
+        // Those that are ready may lack what jobs hold that are out.
+        let ready = self.ready.len();
+        let none_goes = ready == 0 || (ready == self.ready.starving() && !self.ready.may_go_on());
+        let none_runs = self.counts.out == self.blocked.len();
+        let none_will = self.live + self.delayed == 0;
+        self.counts.unfinished > 0 && none_goes && none_runs && none_will
     }
 
     /// Whether the engine is stalled for good: no job that blocks in its own code could still
@@ -88,6 +93,13 @@ impl<P: Clone> Core<P> {
         self.ready.len() == 0 && self.counts.out == self.blocked.len()
     }
 
+    /// Whether nothing happens but by time, or from outside: nothing runs or is about to, and no
+    /// custom condition has yet to answer.
+    pub(crate) fn is_settled(&self) -> bool {
+        // Jobs that are ready are held by a rate, or paused.
+        self.counts.out == self.blocked.len() && self.asked == 0
+    }
+
     /// Whether nothing is left to do.
     pub(crate) fn is_idle(&self) -> bool {
         self.counts.unfinished == 0
@@ -97,7 +109,9 @@ impl<P: Clone> Core<P> {
     pub(crate) fn stalled(&self) -> Vec<Stalled> {
         self.nodes
             .iter()
-            .filter(|(_, node)| matches!(node.state, State::Waiting(_) | State::Out(_)))
+            .filter(|(_, node)| {
+                matches!(node.state, State::Waiting(_) | State::Ready | State::Out(_))
+            })
             .map(|(key, node)| Stalled { key, waits_for: self.waits_for(key, node).collect() })
             .collect()
     }
@@ -111,8 +125,22 @@ impl<P: Clone> Core<P> {
     ) -> impl Iterator<Item = Key> + 'a {
         let waiting = matches!(node.state, State::Waiting(_)).then(|| node.needs.jobs());
         let own_code = self.blocked.iter().filter(move |b| b.key == key).map(|b| b.on);
+        let held = (node.state == State::Ready).then(|| self.holders(node));
         let needs = waiting.into_iter().flatten().filter(move |&up| self.is_awaited(up, key));
-        needs.chain(own_code.filter(|&up| self.is_open(up)))
+        let own_code = own_code.filter(|&up| self.is_open(up));
+        needs.chain(own_code).chain(held.into_iter().flatten())
+    }
+
+    /// The jobs that hold, while they wait in their own code, units of what a ready job demands.
+    fn holders<'a>(&'a self, node: &'a Node<P>) -> impl Iterator<Item = Key> + 'a {
+        let demands = node.needs.attempts().map(|attempts| &attempts.rules.demands.resources);
+        let wanted =
+            move |id| demands.is_some_and(|wanted| wanted.iter().any(|&(own, _)| own == id));
+        let has = move |key: Key| {
+            let attempts = self.nodes.get(key).and_then(|node| node.needs.attempts());
+            attempts.is_some_and(|attempts| attempts.granted.iter().any(|&(id, ..)| wanted(id)))
+        };
+        self.blocked.iter().map(|blocked| blocked.key).filter(move |&key| has(key))
     }
 
     /// Whether a job's needs have yet to hear of the end of `up`, which is one of them.

@@ -1,5 +1,7 @@
 //! What must hold in the core after every step; checked by the simulation.
 
+use std::collections::BTreeSet;
+
 use super::core::Core;
 use super::edge::Edge;
 use super::message::Key;
@@ -94,9 +96,34 @@ impl<P: Clone> Core<P> {
         assert_eq!(self.finished_here, finished, "the count of finished jobs is off");
         assert_eq!(self.delayed, delayed, "the count of delayed jobs is off");
         assert_eq!(self.live, live, "the count of live jobs is off");
+        timers += usize::from(self.rate_timer.is_some());
         assert_eq!(self.wheel.len(), timers, "timers that are nobody's, or lost");
+        let opens = self.ready.rate_opens();
+        assert_eq!(self.rate_timer.map(|(_, at)| at), opens, "the timer of rates is off");
+        self.check_supplies();
         assert!(self.next_deadline().is_none_or(|at| at > self.moment.now), "a timer is overdue");
         self.wheel.sanity_check();
+    }
+
+    /// What is free and what jobs have that are out is all there is.
+    fn check_supplies(&self) {
+        for (id, &all) in self.ready.limits().resources.iter().enumerate() {
+            let (free, total) = self.ready.supplies().of(id as u16);
+            let mut units = BTreeSet::new();
+            let mut held = 0;
+            for (key, node) in self.nodes.iter() {
+                let granted = node.needs.attempts().into_iter().flat_map(|a| &a.granted);
+                for (_, count, which) in granted.filter(|(of, ..)| usize::from(*of) == id) {
+                    assert!(
+                        matches!(node.state, State::Out(_)),
+                        "{key}: has units, and is not out"
+                    );
+                    held += count;
+                    assert!(which.iter().all(|unit| units.insert(*unit)), "{key}: another's unit");
+                }
+            }
+            assert_eq!((free + held, total), (all, all), "resource {id} does not add up");
+        }
     }
 
     fn has_edge(&self, edge: Edge, up: Key) -> bool {

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::demands::Granted;
 use super::edge::Edge;
 use super::rules::Rules;
-use crate::condition::{Named, Question, Statuses, Tree, Watched};
+use crate::condition::{Custom, Named, Question, Statuses, Tree, Watched};
 use crate::error::{CancelReason, PanicInfo};
 use crate::job::{Ended, Head, KindId, Status, Stop};
 
@@ -44,6 +45,11 @@ pub(crate) enum Event<P> {
     StartOne,
     /// No more submissions.
     Close,
+    /// Jobs of this kind are not to be started any more, or again
+    /// ([`Engine::pause`](crate::Engine::pause)).
+    Pause { kind: KindId, paused: bool },
+    /// A job was taken back from its backend, which had not begun it ([`Effect::Recall`]).
+    Recalled { key: Key },
     /// Time has passed: a deadline has come.
     Tick,
     /// The wall clock was set: its difference to the monotonic clock, in nanoseconds.
@@ -127,6 +133,10 @@ impl fmt::Debug for Need {
 pub(crate) enum Effect<P> {
     /// The submission is refused; nothing has changed.
     Refuse(P, Refusal),
+    /// The job goes out with these units of resources; what it was given before is void.
+    Grant { payload: P, granted: Granted },
+    /// Take the job back from its backend, if that has not begun it; then [`Event::Recalled`].
+    Recall(P),
     /// Hand the job to its backend.
     Start(P, KindId),
     /// The thread that asked for it may run the job.
@@ -141,6 +151,9 @@ pub(crate) enum Effect<P> {
     Publish { key: Key, verdict: Verdict },
     /// Ask a custom condition of that job; the answer is an [`Event::Answer`].
     Ask { key: Key, question: Question },
+    /// The custom conditions of a job that needs them no more: a user's values, whose drop may do
+    /// as it likes, so it is none of the core's business.
+    LetGo(Vec<Custom>),
 }
 
 /// How a job ended.

@@ -4,12 +4,15 @@
 //! |---|---|
 //! | [`message`] | events in, effects out |
 //! | [`core`] | the state machine: `handle(event, now) → effects`, pure |
-//! | [`node`], [`edge`], [`table`], [`ready`], [`graph`] | its parts: a job, who waits for whom, jobs by key, queues and permits, questions about the graph |
+//! | [`node`], [`edge`], [`table`], [`graph`] | its parts: a job, who waits for whom, jobs by key, questions about the graph |
+//! | [`ready`], [`ranked`], [`demands`] | who may go next: queues and permits, priorities, resources and rates |
 //! | [`waiting`], [`running`], [`rules`] | jobs that wait, jobs that run, what these say of their attempts |
 //! | [`wheel`] | timers |
 //! | [`explain`] | what a job waits for, in words |
 //! | [`baton`] | whose turn it is |
-//! | [`alarm`], [`asker`] | what the dispatcher thread sleeps on, and the thread for custom conditions |
+//! | [`alarm`] | what the dispatcher thread sleeps on |
+//! | [`errands`], [`asker`] | threads for foreign code; custom conditions |
+//! | [`observers`] | who wants to hear of events |
 //! | [`run`], [`carry`] | the inbox, the dispatcher thread; carrying out effects |
 //! | [`wait`], [`sleepers`] | threads that wait |
 //! | [`shutdown`] | the end |
@@ -20,13 +23,17 @@ mod asker;
 mod baton;
 mod carry;
 mod core;
+mod demands;
 mod edge;
+mod errands;
 mod explain;
 mod graph;
 #[cfg(test)]
 mod invariants;
 mod message;
 mod node;
+mod observers;
+mod ranked;
 mod ready;
 mod rules;
 mod run;
@@ -43,6 +50,7 @@ mod wheel;
 use crate::sync;
 
 pub(crate) use core::Core;
+pub(crate) use demands::{Impossible, Names, Rates};
 pub(crate) use message::{Need, Nested, Refusal, Submission};
 pub(crate) use ready::Limits;
 pub(crate) use rules::Rules;

@@ -1,7 +1,7 @@
 //! A job in the core: its state, and its edges to other jobs.
 
 use super::edge::{Edge, Edges};
-use super::message::{Key, Nanos};
+use super::message::{Key, Nanos, Need};
 use super::rules::{Attempts, Rules};
 use super::wheel::TimerId;
 use crate::condition::Tree;
@@ -106,14 +106,22 @@ pub(crate) struct Wants {
 }
 
 impl Needs {
-    pub(crate) fn new(edges: Vec<Edge>, tree: Option<Tree>, rules: Option<Rules>) -> Self {
+    pub(crate) fn new(needs: &[Need], tree: Option<Tree>, rules: Option<Rules>) -> Self {
         let attempts = rules.map(|rules| Box::new(Attempts::new(rules)));
-        match (&edges[..], tree, attempts) {
+        match (needs, tree, attempts) {
             ([], None, None) => Self::Nothing,
-            ([edge], None, None) => Self::One(*edge),
+            ([need], None, None) => Self::One(need.edge),
             (_, tree, attempts) => {
+                let edges = needs.iter().map(|need| need.edge).collect();
                 Self::Many(Box::new(Wants { edges, tree, attempts, ..Wants::default() }))
             }
+        }
+    }
+
+    pub(crate) fn attempts(&self) -> Option<&Attempts> {
+        match self {
+            Self::Many(wants) => wants.attempts.as_deref(),
+            _ => None,
         }
     }
 

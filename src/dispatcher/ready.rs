@@ -1,17 +1,25 @@
-//! Who may go next: a ready queue and a count of permits per kind, and one over all.
+//! Who may go next: ready queues, and what a job takes with it when it goes out: a permit of its
+//! kind and one of the engine, units of named resources, and a place in the rate of its kind and
+//! tags.
 //!
-//! A job that is handed to a backend holds one permit of its kind and one of the engine, until
-//! its run has ended. A backend executes at most as many jobs at once as it has threads or
-//! workers; where the engine as a whole is unlimited, it is handed some more than that (its
-//! *window*), so that it never waits for the dispatcher between two jobs.
+//! A backend executes at most as many jobs at once as it has threads or workers; where the engine
+//! as a whole is unlimited, it is handed some more than that (its *window*), so that it never
+//! waits for the dispatcher between two jobs.
+//!
+//! The order is that in which jobs became ready, a job of priority `p` counting as if it had been
+//! ready `p` ageing steps longer: so none waits for ever. Jobs that want nothing but a permit and
+//! have no priority are mostly all there are; they wait in a queue per kind. The others are
+//! [ranked](super::ranked).
 
 use std::collections::VecDeque;
 
-use super::message::Key;
+use super::demands::{Demands, Granted, Rates, Supplies};
+use super::message::{Key, Nanos};
+use super::ranked::{Rank, Ranks};
 use crate::job::KindId;
 
 /// How many jobs may be out at once.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Limits {
     /// Over all kinds; `None` is no limit.
     pub(crate) max_jobs: Option<usize>,
@@ -19,6 +27,12 @@ pub(crate) struct Limits {
     pub(crate) per_kind: [usize; KindId::COUNT],
     /// How many jobs more are handed out per kind, if `max_jobs` is `None`.
     pub(crate) window: [usize; KindId::COUNT],
+    /// How much longer a job seems to have waited, per step of priority.
+    pub(crate) ageing: Nanos,
+    /// Units of each named resource.
+    pub(crate) resources: Vec<u64>,
+    /// Rates, those of kinds first.
+    pub(crate) rates: Rates,
 }
 
 impl Limits {
@@ -29,68 +43,113 @@ impl Limits {
     }
 }
 
-/// The ready queues and the permits.
+/// The ready queues, the permits and the supplies.
 pub(crate) struct Ready {
     limits: Limits,
     /// Per kind, in the order in which they became ready; entries whose job is no longer ready
     /// are passed over when they come up.
     queues: [VecDeque<Entry>; KindId::COUNT],
+    /// Jobs with a priority or demands, in their order.
+    ranked: Ranks,
+    /// Something has changed for them since they were looked through.
+    changed: bool,
+    supplies: Supplies,
     permits: [usize; KindId::COUNT],
     total: usize,
+    paused: [bool; KindId::COUNT],
     next_order: u64,
     /// Ready jobs; the queues may hold more, gone stale.
     ready: usize,
+    /// When the next of them may go that a rate holds, as of the last look.
+    rate_opens: Option<Nanos>,
+    /// How many of them lack nothing but units of a resource, as of the last look.
+    starving: usize,
 }
 
 #[derive(Clone, Copy)]
 struct Entry {
-    order: u64,
+    rank: Rank,
     key: Key,
+}
+
+/// A job that goes out.
+pub(crate) struct Going {
+    pub(crate) key: Key,
+    pub(crate) kind: KindId,
+    pub(crate) granted: Granted,
 }
 
 impl Ready {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
+            supplies: Supplies::new(&limits.resources),
             limits,
             queues: Default::default(),
+            ranked: Ranks::default(),
+            changed: false,
             permits: [0; KindId::COUNT],
             total: 0,
+            paused: [false; KindId::COUNT],
             next_order: 0,
             ready: 0,
+            rate_opens: None,
+            starving: 0,
         }
     }
 
     /// A job became ready.
-    pub(crate) fn push(&mut self, key: Key, kind: KindId) {
-        self.queues[kind as usize].push_back(Entry { order: self.next_order, key });
+    pub(crate) fn push(
+        &mut self,
+        key: Key,
+        kind: KindId,
+        now: Nanos,
+        priority: i32,
+        demands: Option<&Demands>,
+    ) {
+        let lead = i128::from(priority) * i128::from(self.limits.ageing);
+        let rank = (i128::from(now) - lead, self.next_order);
         self.next_order += 1;
         self.ready += 1;
+        let demands = self.limits.rates.demands(kind, demands);
+        if priority == 0 && demands.is_empty() {
+            self.queues[kind as usize].push_back(Entry { rank, key });
+        } else {
+            self.ranked.insert(rank, key, kind, demands);
+            self.changed = true;
+        }
     }
 
     /// A ready job is ready no more, without having been [`next`](Self::next).
     pub(crate) fn forget_one(&mut self) {
         self.ready -= 1;
+        // It may have held back others.
+        self.changed = true;
     }
 
     /// Whether a job of the kind could go out.
     pub(crate) fn has_permit(&self, kind: KindId) -> bool {
-        self.limits.max_jobs.is_none_or(|max| self.total < max)
+        !self.paused[kind as usize]
+            && self.limits.max_jobs.is_none_or(|max| self.total < max)
             && self.permits[kind as usize] < self.limits.capacity(kind)
     }
 
-    /// The ready job that has waited longest among those whose kind has a permit left (or among
-    /// all, if `over` the limit is allowed); it takes the permit. `is_ready` tells stale entries.
+    /// The first ready job in the order among those that may go (or, if `over` the limit is
+    /// allowed, that need not wait but for a permit); it takes what it needs. `is_ready` tells
+    /// stale entries.
     pub(crate) fn next(
         &mut self,
         over: bool,
+        now: Nanos,
         mut is_ready: impl FnMut(Key) -> bool,
-    ) -> Option<(Key, KindId)> {
+    ) -> Option<Going> {
         if self.ready == 0 {
+            (self.rate_opens, self.starving) = (None, 0);
             return None;
         }
-        let mut oldest: Option<(u64, KindId)> = None;
+        let mut first: Option<(Rank, KindId)> = None;
         for kind in KindId::ALL {
-            if self.queues[kind as usize].is_empty() || !(over || self.has_permit(kind)) {
+            let may = if over { !self.paused[kind as usize] } else { self.has_permit(kind) };
+            if self.queues[kind as usize].is_empty() || !may {
                 continue;
             }
             let queue = &mut self.queues[kind as usize];
@@ -98,16 +157,78 @@ impl Ready {
                 queue.pop_front();
             }
             if let Some(entry) = queue.front()
-                && oldest.is_none_or(|(order, _)| entry.order < order)
+                && first.is_none_or(|(rank, _)| entry.rank < rank)
             {
-                oldest = Some((entry.order, kind));
+                first = Some((entry.rank, kind));
             }
         }
-        let (_, kind) = oldest?;
+        if (self.changed || over || self.rate_opens.is_some_and(|at| at <= now))
+            && let Some(rank) = self.first_ranked(over, now, is_ready)
+            && first.is_none_or(|(other, _)| rank < other)
+            && let Some((key, kind, demands)) = self.ranked.remove(rank)
+        {
+            return Some(self.go(key, kind, &demands, now));
+        }
+        let (_, kind) = first?;
         let entry = self.queues[kind as usize].pop_front()?;
+        Some(self.go(entry.key, kind, &Demands::default(), now))
+    }
+
+    /// The first ranked job that may go. Units that one lacks are kept for it: who comes later
+    /// does not get them.
+    fn first_ranked(
+        &mut self,
+        over: bool,
+        now: Nanos,
+        mut is_ready: impl FnMut(Key) -> bool,
+    ) -> Option<Rank> {
+        self.ranked.drop_stale(&mut is_ready);
+        let mut kept = self.supplies.nothing_kept();
+        let (mut opens, mut starving) = (None, 0);
+        for (rank, class) in self.ranked.heads() {
+            let kind = class.kind as usize;
+            let may = if over { !self.paused[kind] } else { self.has_permit(class.kind) };
+            if !may {
+                continue;
+            }
+            if let Some(at) = self.limits.rates.opens(&class.demands, now) {
+                opens = Some(opens.map_or(at, |other: Nanos| other.min(at)));
+            } else if self.supplies.has(&class.demands, &mut kept) {
+                return Some(rank);
+            } else {
+                starving += class.len();
+            }
+        }
+        if !over {
+            self.changed = false;
+            self.rate_opens = opens;
+            self.starving = starving;
+        }
+        None
+    }
+
+    fn go(&mut self, key: Key, kind: KindId, demands: &Demands, now: Nanos) -> Going {
         self.ready -= 1;
         self.take(kind);
-        Some((entry.key, kind))
+        self.limits.rates.take(demands, now);
+        Going { key, kind, granted: self.supplies.take(demands) }
+    }
+
+    /// A ready job goes out of its turn, over the limit of permits if need be, if all else that it
+    /// demands is there.
+    pub(crate) fn take_out_of_turn(
+        &mut self,
+        key: Key,
+        kind: KindId,
+        demands: Option<&Demands>,
+        now: Nanos,
+    ) -> Option<Going> {
+        let demands = self.limits.rates.demands(kind, demands);
+        let mut kept = self.supplies.nothing_kept();
+        let may = !self.paused[kind as usize]
+            && self.limits.rates.opens(&demands, now).is_none()
+            && self.supplies.has(&demands, &mut kept);
+        may.then(|| self.go(key, kind, &demands, now))
     }
 
     /// Takes a permit, whether or not one is left.
@@ -120,6 +241,39 @@ impl Ready {
     pub(crate) fn give_back(&mut self, kind: KindId) {
         self.permits[kind as usize] -= 1;
         self.total -= 1;
+        self.changed = true;
+    }
+
+    /// Gives units of resources back.
+    pub(crate) fn return_granted(&mut self, granted: Granted) {
+        self.changed |= !granted.is_empty();
+        self.supplies.give_back(granted);
+    }
+
+    /// Starts jobs of this kind no more, or again.
+    pub(crate) fn set_paused(&mut self, kind: KindId, paused: bool) {
+        self.paused[kind as usize] = paused;
+        self.changed = true;
+    }
+
+    pub(crate) fn is_paused(&self, kind: KindId) -> bool {
+        self.paused[kind as usize]
+    }
+
+    /// Whether ready jobs wait for what can come by itself: the turn of a rate, or somebody who
+    /// lets them go on.
+    pub(crate) fn may_go_on(&self) -> bool {
+        self.rate_opens.is_some() || self.paused.contains(&true)
+    }
+
+    /// How many jobs lack nothing but units of resources.
+    pub(crate) fn starving(&self) -> usize {
+        self.starving
+    }
+
+    /// When the next job may go that a rate holds.
+    pub(crate) fn rate_opens(&self) -> Option<Nanos> {
+        self.rate_opens
     }
 
     /// How many jobs are ready.
@@ -130,10 +284,15 @@ impl Ready {
     /// Whether jobs of this kind are ready.
     pub(crate) fn waits(&self, kind: KindId) -> bool {
         !self.queues[kind as usize].is_empty()
+            || self.ranked.heads().any(|(_, class)| class.kind == kind)
     }
 
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    pub(crate) fn supplies(&self) -> &Supplies {
+        &self.supplies
     }
 
     /// The permits that are out: per kind, and in all.

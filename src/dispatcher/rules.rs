@@ -1,7 +1,8 @@
-//! What a job says about its attempts, as the core keeps it, and where these stand.
+//! What a job says about its attempts and its turn, as the core keeps it, and where these stand.
 
 use std::time::Duration;
 
+use super::demands::{Demands, Granted};
 use super::message::{Key, Nanos};
 use crate::job::{Backoff, Meta};
 
@@ -13,17 +14,23 @@ pub(crate) struct Rules {
     /// From the first start to the end, with all attempts and what is between them.
     pub(crate) timeout: Option<Nanos>,
     pub(crate) attempt_timeout: Option<Nanos>,
+    /// More than one is to go before it.
+    pub(crate) priority: i32,
+    pub(crate) demands: Demands,
 }
 
 impl Rules {
-    /// The rules of a job that says anything about its attempts.
-    pub(crate) fn of(meta: &Meta) -> Option<Self> {
+    /// The rules of a job that says anything about its attempts or its turn; what its resources
+    /// and tags demand of this engine is worked out by the caller.
+    pub(crate) fn of(meta: &Meta, demands: &Demands) -> Option<Self> {
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(Nanos::MAX);
         let rules = Self {
             retries: meta.retry.most,
             backoff: meta.retry.backoff,
             timeout: meta.timeout.map(nanos),
             attempt_timeout: meta.attempt_timeout.map(nanos),
+            priority: meta.priority,
+            demands: demands.clone(),
         };
         (rules != Self::default()).then_some(rules)
     }
@@ -40,11 +47,20 @@ pub(crate) struct Attempts {
     pub(crate) began: Option<Nanos>,
     /// When the next one is due.
     pub(crate) again_at: Option<Nanos>,
+    /// What the one that is out was given.
+    pub(crate) granted: Granted,
 }
 
 impl Attempts {
     pub(crate) fn new(rules: Rules) -> Self {
-        Self { rules, retried: 0, first_began: None, began: None, again_at: None }
+        Self {
+            rules,
+            retried: 0,
+            first_began: None,
+            began: None,
+            again_at: None,
+            granted: Granted::new(),
+        }
     }
 
     /// When all attempts together, and the present one alone, have taken too long.

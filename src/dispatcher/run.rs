@@ -20,17 +20,23 @@ use crossbeam::queue::SegQueue;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::alarm::Alarm;
-use super::asker::Asker;
+use super::asker;
 use super::baton::Baton;
 use super::carry::After;
 use super::core::Core;
+use super::demands::{Demands, Impossible, Names};
+use super::errands::Errands;
 use super::message::{Effect, Event, Key, Nanos, Need, Refusal, Submission};
+use super::observers::Observers;
 use super::rules::Rules;
 use super::sleepers::Sleepers;
 use crate::backend::{Backend, Reports, enter_service};
 use crate::clock::{self, Clock, Moment};
+use crate::condition::Question;
 use crate::error::{CancelReason, JobError};
-use crate::job::{AnyJob, Ended, EngineId, KindId, Status, drop_quietly};
+use crate::event::JobEvent;
+use crate::info::JobInfo;
+use crate::job::{AnyJob, Ended, EngineId, KindId, Meta, Status, drop_quietly};
 
 /// What the core carries for each job.
 pub(crate) type Payload = Arc<dyn AnyJob>;
@@ -46,15 +52,19 @@ pub(crate) struct Dispatcher {
     pub(super) engine: EngineId,
     pub(super) desk: Baton<Desk>,
     /// What backends tell.
-    news: SegQueue<(News, Nanos)>,
+    pub(super) news: SegQueue<(News, Nanos)>,
     /// Submissions that need no answer, brought while the core was busy.
     submitted: SegQueue<(Submission<Payload>, Nanos)>,
     pub(super) backends: Backends,
     /// What the engine goes by.
     pub(super) clock: Clock,
+    pub(super) names: Names,
     /// Wakes the dispatcher thread.
     pub(super) alarm: Alarm,
-    pub(super) asker: Asker,
+    /// Custom conditions to ask, and callbacks to call.
+    pub(super) questions: Errands<(Key, Question)>,
+    pub(super) callbacks: Errands<(Payload, JobInfo)>,
+    pub(super) observers: Observers,
     /// Itself, for threads that must not keep it.
     pub(super) itself: Weak<Self>,
     stop: AtomicBool,
@@ -68,9 +78,19 @@ pub(crate) struct Dispatcher {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// Calls a finished job's callbacks.
+fn call_back(_: &Arc<Dispatcher>, (job, info): (Payload, JobInfo)) {
+    if let Some(meta) = job.head().meta() {
+        meta.callbacks.call(&info);
+    }
+    drop_quietly(job);
+}
+
 /// What a backend tells of a run.
-enum News {
+pub(super) enum News {
     Started(Key),
+    /// The dispatcher itself has taken it back from its backend.
+    Recalled(Key),
     Ended(Key, Ended),
 }
 
@@ -101,6 +121,7 @@ impl Dispatcher {
         engine: EngineId,
         core: Core<Payload>,
         clock: Clock,
+        names: Names,
         backends: impl FnOnce(Weak<dyn Reports>) -> Backends,
     ) -> std::io::Result<Arc<Self>> {
         let alarm = Alarm::new()?;
@@ -121,8 +142,11 @@ impl Dispatcher {
             submitted: SegQueue::new(),
             backends: backends(itself.clone()),
             clock,
+            names,
             alarm,
-            asker: Asker::default(),
+            questions: Errands::new("executor-conditions", asker::ask),
+            callbacks: Errands::new("executor-callbacks", call_back),
+            observers: Observers::default(),
             itself: itself.clone(),
             stop: AtomicBool::new(false),
             closed: AtomicBool::new(false),
@@ -220,8 +244,16 @@ impl Dispatcher {
         let mut desk = self.desk.take();
         self.take_in_all(&mut desk);
         let mut answer = Ok(());
-        for (count, mut submission) in submissions.into_iter().enumerate() {
+        let mut submissions = submissions.into_iter().enumerate();
+        for (count, mut submission) in &mut submissions {
             refresh(&desk.core, &mut submission);
+            let Submission { needs, nested, .. } = &mut submission;
+            let nested = nested.iter_mut().flat_map(|nested| &mut nested.jobs);
+            let mut named = needs.iter_mut().chain(nested).filter_map(|need| need.watched.take());
+            // It may be the last that holds the job.
+            if let Some(first) = named.next() {
+                desk.after().named.extend(std::iter::once(first).chain(named));
+            }
             self.handle(&mut desk, Event::Submit(submission), now);
             if let Some(refusal) = desk.refused.take() {
                 answer = Err((count, refusal));
@@ -229,6 +261,8 @@ impl Dispatcher {
             }
         }
         self.settle(desk);
+        // With no lock held, for there may be users' values in them.
+        drop(submissions);
         answer
     }
 
@@ -243,7 +277,10 @@ impl Dispatcher {
             kind: head.kind(),
             needs: Vec::new(),
             nested: None,
-            rules: head.meta().and_then(Rules::of),
+            rules: head.meta().and_then(|meta| {
+                // It was submitted once, so it can be had.
+                Rules::of(meta, &self.names.demands(meta).unwrap_or_default())
+            }),
             payload: Arc::clone(job),
         };
         let mut desk = self.desk.take();
@@ -252,6 +289,21 @@ impl Dispatcher {
         let refused = desk.refused.take();
         self.settle(desk);
         refused.map_or(Ok(()), Err)
+    }
+
+    /// What a job that says this demands beside a permit.
+    ///
+    /// # Errors
+    /// It can never have it.
+    pub(crate) fn demands(&self, meta: &Meta) -> Result<Demands, Impossible> {
+        self.names.demands(meta)
+    }
+
+    /// Starts no more jobs of these kinds, or again.
+    pub(crate) fn pause(&self, kinds: &[KindId], paused: bool) {
+        for &kind in kinds {
+            self.tell(Event::Pause { kind, paused });
+        }
     }
 
     /// Calls off every unfinished job.
@@ -291,7 +343,14 @@ impl Dispatcher {
         let mut left = TURN;
         while let Some((news, at)) = self.news.pop() {
             let event = match news {
-                News::Started(key) => Event::Started { key },
+                News::Started(key) => {
+                    if let Some(job) = desk.core.get(key) {
+                        let (id, attempt) = (job.head().id(), job.head().attempt());
+                        self.observers.tell(|| JobEvent::Started { id, attempt });
+                    }
+                    Event::Started { key }
+                }
+                News::Recalled(key) => Event::Recalled { key },
                 News::Ended(key, ended) => Event::Finished { key, ended },
             };
             self.handle(desk, event, at);
@@ -366,7 +425,9 @@ impl Dispatcher {
         for backend in &self.backends {
             backend.shutdown();
         }
-        self.asker.stop();
+        self.questions.stop();
+        self.callbacks.stop();
+        self.observers.end();
         self.stop.store(true, Ordering::SeqCst);
         self.alarm.call();
         if let Some(thread) = self.thread.lock().take()

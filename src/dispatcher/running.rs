@@ -4,7 +4,7 @@ use super::core::Core;
 use super::message::{Effect, Key, Refusal, Submission, Verdict};
 use super::node::{Cause, Needs, Node, State};
 use crate::error::CancelReason;
-use crate::job::Ended;
+use crate::job::{Ended, KindId};
 
 impl<P: Clone> Core<P> {
     /// A run has begun: from now on it takes time.
@@ -32,6 +32,7 @@ impl<P: Clone> Core<P> {
         let attempts = node.needs.attempts_mut();
         if let Some(attempts) = attempts {
             attempts.began = None;
+            self.ready.return_granted(std::mem::take(&mut attempts.granted));
         }
         let verdict = match (out.cancelled, ended) {
             (Some(Cause::Requested), _) => Verdict::Cancelled(CancelReason::Requested),
@@ -161,11 +162,39 @@ impl<P: Clone> Core<P> {
         let node = self.nodes.get_or_insert_with(key, Node::expected);
         node.payload = Some(payload.clone());
         node.kind = kind;
-        node.needs = Needs::new(Vec::new(), None, rules);
+        node.needs = Needs::new(&[], None, rules);
         node.state = State::Waiting(0);
         node.reran = true;
         self.counts.unfinished += 1;
         effects.push(Effect::Again { payload, anew: true });
+        self.make_ready(key);
+    }
+
+    /// Starts no more jobs of that kind, or again. What was handed to a backend and has not begun
+    /// is taken back.
+    pub(super) fn pause(&mut self, kind: KindId, paused: bool, effects: &mut Vec<Effect<P>>) {
+        self.ready.set_paused(kind, paused);
+        if paused {
+            let out = |node: &Node<P>| node.kind == kind && matches!(node.state, State::Out(_));
+            let payloads = self.nodes.iter().filter(|(_, node)| out(node));
+            let payloads = payloads.filter_map(|(_, node)| node.payload.clone());
+            effects.extend(payloads.map(Effect::Recall));
+        }
+    }
+
+    /// A job that was out is ready again.
+    pub(super) fn recalled(&mut self, key: Key, effects: &mut Vec<Effect<P>>) {
+        let Some(node) = self.nodes.get_mut(key) else { return };
+        let State::Out(out) = node.state else { return };
+        // Who called it off finds it gone from the backend.
+        if out.cancelled.is_some() {
+            return self.run_ended(key, Ended::Failed, effects);
+        }
+        self.ready.give_back(node.kind);
+        self.counts.out -= 1;
+        if let Some(attempts) = node.needs.attempts_mut() {
+            self.ready.return_granted(std::mem::take(&mut attempts.granted));
+        }
         self.make_ready(key);
     }
 }

@@ -10,7 +10,7 @@ use crate::job::KindId;
 pub(crate) struct Sleepers {
     /// Wait until nothing is left to do.
     pub(super) idle: Vec<Thread>,
-    /// Wait until nothing runs.
+    /// Wait until nothing runs and no condition is being asked.
     pub(super) quiet: Vec<Thread>,
     /// Wait for one job, on threads that are not the engine's.
     pub(super) outside: Vec<Thread>,

@@ -27,6 +27,7 @@ use super::sleepers::Place;
 use crate::backend::{Here, execute, is_of};
 use crate::clock::{self, Timed};
 use crate::error::{CancelReason, Error, Kind, Result, StalledJob};
+use crate::event::JobEvent;
 use crate::id::JobId;
 use crate::job::{AnyJob, KindId, Link, Waiter};
 
@@ -35,7 +36,7 @@ impl Dispatcher {
     /// woken through the job.)
     pub(super) fn wake_sleepers(&self, desk: &mut Desk) {
         let Desk { core, sleepers, .. } = desk;
-        if !sleepers.quiet.is_empty() && core.is_quiet() {
+        if !sleepers.quiet.is_empty() && core.is_settled() {
             sleepers.quiet.iter().for_each(Thread::unpark);
         }
         let all = [&sleepers.idle, &sleepers.outside, &sleepers.inside];
@@ -339,7 +340,7 @@ impl Timed for Dispatcher {
     }
 
     fn settle_down(&self) -> Result<()> {
-        self.wait_for(Place::Quiet, |desk| desk.core.is_quiet().then_some(Ok(())), None)
+        self.wait_for(Place::Quiet, |desk| desk.core.is_settled().then_some(Ok(())), None)
     }
 }
 
@@ -353,6 +354,13 @@ impl Link for Dispatcher {
 
     fn cancel_job(&self, job: &Arc<dyn AnyJob>, reason: CancelReason) {
         self.tell(Event::Cancel { key: job.head().key(), reason });
+    }
+
+    fn progressed(&self, job: &Arc<dyn AnyJob>) {
+        self.observers.tell(|| JobEvent::Progress {
+            id: job.head().id(),
+            progress: job.head().progress().unwrap_or_default(),
+        });
     }
 
     fn rerun_job(&self, job: &Arc<dyn AnyJob>) -> Result<()> {

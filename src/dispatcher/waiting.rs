@@ -15,6 +15,9 @@ use crate::error::{CancelReason, PanicInfo, Unsatisfiable};
 use crate::id::JobId;
 use crate::job::Status;
 
+/// The key of the timer for rates; no job gets so far.
+const RATE: Key = Key::MAX;
+
 /// How far it is looked ahead, under the core's lock, whether a condition can ever hold.
 const LOOKS: usize = 100;
 
@@ -73,9 +76,16 @@ impl<P: Clone> Core<P> {
         None
     }
 
+    /// Whether an end has changed anything for a job whose nested condition is about it: most do
+    /// not, where there are many.
+    pub(super) fn has_news(&mut self, key: Key) -> bool {
+        let node = self.nodes.get_mut(key);
+        node.and_then(|node| node.needs.tree_mut()).is_some_and(Tree::take_news)
+    }
+
     /// Looks at a waiting job, of which something may have changed: makes it ready, or gives the
     /// verdict if it can never be, or sees to it that it is looked at again in time. `turn`: its
-    /// timer has rung.
+    /// timer has rung (or is about to, when the timer of another job has this one looked at first).
     pub(super) fn look(
         &mut self,
         key: Key,
@@ -84,11 +94,16 @@ impl<P: Clone> Core<P> {
     ) -> Option<Verdict> {
         let node = self.nodes.get_mut(key)?;
         let State::Waiting(waits) = node.state else { return None };
-        let tree = match &mut node.needs {
-            Needs::Many(wants) => wants.tree.as_mut(),
-            _ => None,
+        let Needs::Many(wants) = &mut node.needs else {
+            // Most jobs: no timer to be taken back, so nothing needs to be looked up again.
+            if waits == 0 {
+                node.state = State::Ready;
+                self.ready.push(key, node.kind, self.moment.now, 0, None);
+            }
+            return None;
         };
-        let Some(tree) = tree else {
+        let turn = turn || wants.timer.is_some_and(|(_, at)| at <= self.moment.now);
+        let Some(tree) = wants.tree.as_mut() else {
             if waits == 0 {
                 self.make_ready(key);
             }
@@ -107,7 +122,10 @@ impl<P: Clone> Core<P> {
         }
         let live = waits == 0 && tree.is_live();
         if live {
-            tree.questions(moment.now, |question| effects.push(Effect::Ask { key, question }));
+            tree.questions(moment.now, |question| {
+                self.asked += 1;
+                effects.push(Effect::Ask { key, question });
+            });
         }
         tree.end_moments();
         self.watch(key, live);
@@ -155,6 +173,10 @@ impl<P: Clone> Core<P> {
     /// Lets those timers ring that are due.
     pub(super) fn ring(&mut self, effects: &mut Vec<Effect<P>>) {
         while let Some((_, key)) = self.wheel.pop_due(self.moment.now) {
+            if key == RATE {
+                self.rate_timer = None;
+                continue;
+            }
             if let Some(Needs::Many(wants)) = self.nodes.get_mut(key).map(|node| &mut node.needs) {
                 wants.timer = None;
             }
@@ -167,6 +189,17 @@ impl<P: Clone> Core<P> {
             if let Some(verdict) = verdict {
                 self.conclude(key, verdict, effects);
             }
+        }
+    }
+
+    /// Sees to it that ready jobs that a rate holds are started in time.
+    pub(super) fn watch_rates(&mut self) {
+        let next = self.ready.rate_opens();
+        if self.rate_timer.map(|(_, at)| at) != next {
+            if let Some((id, _)) = self.rate_timer.take() {
+                self.wheel.cancel(id);
+            }
+            self.rate_timer = next.map(|at| (self.wheel.insert(at, RATE), at));
         }
     }
 
@@ -209,6 +242,7 @@ impl<P: Clone> Core<P> {
         effects: &mut Vec<Effect<P>>,
     ) {
         let now = self.moment.now;
+        self.asked = self.asked.saturating_sub(1);
         let Some(node) = self.nodes.get_mut(key) else { return };
         let State::Waiting(_) = node.state else { return };
         let Some(tree) = node.needs.tree_mut() else { return };
@@ -236,19 +270,40 @@ impl<P: Clone> Core<P> {
     }
 
     /// A job has ended, from that state: it needs nothing any more.
-    pub(super) fn let_go_of_needs(&mut self, key: Key, was: State) {
-        self.watch(key, false);
-        let Some(node) = self.nodes.get_mut(key) else { return };
-        let needs = std::mem::take(&mut node.needs);
+    pub(super) fn let_go_of_needs(
+        &mut self,
+        needs: Needs,
+        was: State,
+        effects: &mut Vec<Effect<P>>,
+    ) {
+        if let Needs::Many(wants) = &needs {
+            if let Some((id, _)) = wants.timer {
+                self.wheel.cancel(id);
+            }
+            self.live -= usize::from(wants.live);
+        }
         // One that has run had them all, but for those of a nested condition.
         if matches!(was, State::Waiting(_)) || needs.tree().is_some() {
             needs.jobs().for_each(|up| self.forget_unexpected(up));
+        }
+        if let Needs::Many(wants) = needs
+            && let Some(tree) = wants.tree
+        {
+            let_go_of(tree, effects);
         }
     }
 
     /// The moment, by both clocks, of the last event.
     pub(crate) fn moment(&self) -> Moment {
         self.moment
+    }
+}
+
+/// Has the custom conditions of a tree dropped by who holds no lock.
+pub(super) fn let_go_of<P>(tree: Tree, effects: &mut Vec<Effect<P>>) {
+    let customs = tree.into_customs();
+    if !customs.is_empty() {
+        effects.push(Effect::LetGo(customs));
     }
 }
 

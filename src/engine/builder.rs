@@ -11,11 +11,11 @@ use crate::backend::{
 };
 use crate::clock::{Clock, ManualClock};
 use crate::condition::Zone;
-use crate::dispatcher::{Backends, Core, Dispatcher, Limits};
+use crate::dispatcher::{Backends, Core, Dispatcher, Limits, Names, Rates};
 use crate::error::{Error, Kind, Result};
 use crate::files;
 use crate::forkserver;
-use crate::job::{EngineId, KindId, install_hook};
+use crate::job::{EngineId, JobKind, KindId, install_hook};
 
 /// How many jobs are handed to a pool beyond those that it executes, so that it need not wait
 /// for the dispatcher between two jobs.
@@ -51,7 +51,11 @@ pub struct EngineBuilder {
     worker_exe: Option<PathBuf>,
     clock: Clock,
     time_zone: Option<String>,
-    cache_dir: Option<PathBuf>,
+    pub(super) cache_dir: Option<PathBuf>,
+    priority_ageing: Duration,
+    resources: Vec<(String, u64)>,
+    kind_rates: Vec<(JobKind, u32, Duration)>,
+    tag_rates: Vec<(String, u32, Duration)>,
 }
 
 impl Default for EngineBuilder {
@@ -71,6 +75,10 @@ impl Default for EngineBuilder {
             clock: Clock::System,
             time_zone: None,
             cache_dir: None,
+            priority_ageing: Duration::from_secs(60),
+            resources: Vec::new(),
+            kind_rates: Vec::new(),
+            tag_rates: Vec::new(),
         }
     }
 }
@@ -249,6 +257,70 @@ impl EngineBuilder {
         self
     }
 
+    /// How long a job of priority 0 must have waited longer to go before one of priority 1.
+    /// Default: a minute.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # use std::time::Duration;
+    /// let engine = Engine::builder().priority_ageing(Duration::from_secs(1)).build()?;
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn priority_ageing(mut self, step: Duration) -> Self {
+        self.priority_ageing = step;
+        self
+    }
+
+    /// A named resource of so many units, which jobs [ask for](crate::Job::resource). Jobs that run
+    /// never have more of it together. Jobs get it in their order: one that wants much is not
+    /// passed by for ever by others that want little.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// let engine = Engine::builder().resource("licence", 3).build()?;
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn resource(mut self, name: impl Into<String>, units: u64) -> Self {
+        let name = name.into();
+        self.resources.retain(|(other, _)| *other != name);
+        self.resources.push((name, units));
+        self
+    }
+
+    /// Jobs of a kind are started at this rate at most: so many in so much time, evenly, after a rest
+    /// that many at once.
+    ///
+    /// ```
+    /// # use executor_engine::{JobKind, prelude::*};
+    /// # use std::time::Duration;
+    /// let second = Duration::from_secs(1);
+    /// let engine = Engine::builder().rate_limit(JobKind::Process, 50, second).build()?;
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn rate_limit(mut self, kind: JobKind, starts: u32, per: Duration) -> Self {
+        self.kind_rates.push((kind, starts, per));
+        self
+    }
+
+    /// The same for jobs with that tag, whatever their kind.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # use std::time::Duration;
+    /// let engine = Engine::builder().rate_limit_tag("api", 10, Duration::from_secs(1)).build()?;
+    /// let call = ThreadJob::new(|| "answer", ()).tags(["api"]);
+    /// assert_eq!(engine.submit(call)?.result()?, "answer");
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn rate_limit_tag(mut self, tag: impl Into<String>, starts: u32, per: Duration) -> Self {
+        self.tag_rates.push((tag.into(), starts, per));
+        self
+    }
+
     /// The clock that the engine goes by: one that is moved by hand, for tests. Default: the
     /// system's.
     ///
@@ -281,33 +353,6 @@ impl EngineBuilder {
     #[must_use]
     pub fn time_zone(mut self, name: impl Into<String>) -> Self {
         self.time_zone = Some(name.into());
-        self
-    }
-
-    /// Where the jobs' cache directories go, one each: for output that is
-    /// [redirected](crate::Job::redirect_output) there, and for whatever else a job
-    /// [keeps](crate::JobContext::cache_dir). A relative path is taken against the current
-    /// directory when the engine is built.
-    ///
-    /// It is made when something first goes into it, for this user alone, and never removed. One
-    /// that is there is refused if it is a symbolic link, belongs to somebody else, or can be
-    /// written to by everybody. Engines may share one.
-    ///
-    /// Default: a directory with an unpredictable name in [`std::env::temp_dir`], which is
-    /// removed, with all that is in it, at the engine's end: when its last [`Engine`] is dropped.
-    /// (A process that is killed, or exits without that, leaves it behind.)
-    ///
-    /// ```
-    /// # use executor_engine::prelude::*;
-    /// # let dir = std::env::temp_dir().join(format!("cache-doc-{}", std::process::id()));
-    /// let engine = Engine::builder().cache_dir(&dir).build()?;
-    /// assert_eq!(engine.cache_dir()?, dir);
-    /// # std::fs::remove_dir_all(&dir).unwrap();
-    /// # Ok::<(), executor_engine::Error>(())
-    /// ```
-    #[must_use]
-    pub fn cache_dir(mut self, directory: impl Into<PathBuf>) -> Self {
-        self.cache_dir = Some(directory.into());
         self
     }
 
@@ -360,36 +405,49 @@ impl EngineBuilder {
         let engine = EngineId::next();
         let zone = self.time_zone.as_deref().map(Zone::named).transpose();
         let zone = zone.map_err(|error| Kind::InvalidSetting(error.to_string()))?;
-        let core = Core::new(self.limits(), self.keep_finished, self.clock.moment());
-        let dispatcher = Dispatcher::start(engine, core, self.clock, |reports| -> Backends {
-            let threads = ThreadSettings {
-                threads: self.max_thread_jobs,
-                stack_size: self.thread_stack_bytes,
-            };
-            let processes = ProcessSettings {
-                limit: self.max_process_jobs,
-                max_jobs_per_worker: self.max_jobs_per_worker,
-                max_frame_bytes: self.max_message_bytes,
-                kill_grace: self.kill_grace.min(LONGEST_GRACE),
-                worker_exe: self.worker_exe,
-            };
-            [
-                Box::new(LocalBackend::new(engine, self.thread_stack_bytes, reports.clone())),
-                Box::new(ThreadBackend::new(engine, threads, reports.clone())),
-                Box::new(BlockingBackend::new(
-                    engine,
-                    self.max_blocking_jobs,
-                    self.thread_stack_bytes,
-                    reports.clone(),
-                )),
-                Box::new(ProcessBackend::new(processes, reports)),
-            ]
-        })
-        .map_err(|error| Error::io("the dispatcher could not be started", error))?;
+        let (limits, names) = self.limits();
+        let core = Core::new(limits, self.keep_finished, self.clock.moment());
+        let dispatcher =
+            Dispatcher::start(engine, core, self.clock, names, |reports| -> Backends {
+                let threads = ThreadSettings {
+                    threads: self.max_thread_jobs,
+                    stack_size: self.thread_stack_bytes,
+                };
+                let processes = ProcessSettings {
+                    limit: self.max_process_jobs,
+                    max_jobs_per_worker: self.max_jobs_per_worker,
+                    max_frame_bytes: self.max_message_bytes,
+                    kill_grace: self.kill_grace.min(LONGEST_GRACE),
+                    worker_exe: self.worker_exe,
+                };
+                [
+                    Box::new(LocalBackend::new(engine, self.thread_stack_bytes, reports.clone())),
+                    Box::new(ThreadBackend::new(engine, threads, reports.clone())),
+                    Box::new(BlockingBackend::new(
+                        engine,
+                        self.max_blocking_jobs,
+                        self.thread_stack_bytes,
+                        reports.clone(),
+                    )),
+                    Box::new(ProcessBackend::new(processes, reports)),
+                ]
+            })
+            .map_err(|error| Error::io("the dispatcher could not be started", error))?;
         Ok(Engine::new_with(dispatcher, zone, cache))
     }
 
-    fn limits(&self) -> Limits {
+    fn limits(&self) -> (Limits, Names) {
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let mut rates = Rates::default();
+        for &(kind, starts, per) in &self.kind_rates {
+            let rate = rates.add(starts, nanos(per));
+            rates.set_kind(kind, rate);
+        }
+        let tags = self
+            .tag_rates
+            .iter()
+            .map(|(tag, starts, per)| (tag.clone(), rates.add(*starts, nanos(*per))));
+        let names = Names { tags: tags.collect(), resources: self.resources.clone() };
         let mut per_kind = [0; KindId::COUNT];
         per_kind[KindId::Local as usize] = 1;
         per_kind[KindId::Thread as usize] = self.max_thread_jobs;
@@ -399,7 +457,15 @@ impl EngineBuilder {
         window[KindId::Local as usize] = WINDOW;
         window[KindId::Thread as usize] = WINDOW;
         window[KindId::Process as usize] = self.max_process_jobs.saturating_mul(WINDOW_PER_WORKER);
-        Limits { max_jobs: self.max_jobs, per_kind, window }
+        let limits = Limits {
+            max_jobs: self.max_jobs,
+            per_kind,
+            window,
+            ageing: nanos(self.priority_ageing),
+            resources: self.resources.iter().map(|&(_, units)| units).collect(),
+            rates,
+        };
+        (limits, names)
     }
 
     fn check(&self) -> Result<()> {
@@ -416,7 +482,11 @@ impl EngineBuilder {
             ("max_message_bytes", self.max_message_bytes, "no message could ever pass"),
             ("thread_stack_bytes", self.thread_stack_bytes, "no function could ever be called"),
         ];
-        match settings.into_iter().find(|&(_, value, _)| value == 0) {
+        let starts = self.kind_rates.iter().map(|&(_, starts, _)| starts);
+        let starts = starts.chain(self.tag_rates.iter().map(|&(_, starts, _)| starts));
+        let least = starts.min().unwrap_or(1) as usize;
+        let rates = [("a rate limit", least, "no such job could ever start")];
+        match settings.into_iter().chain(rates).find(|&(_, value, _)| value == 0) {
             None => Ok(()),
             Some((name, _, so)) => {
                 Err(Kind::InvalidSetting(format!("{name} is 0, so {so}: give at least 1")).into())

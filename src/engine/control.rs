@@ -3,9 +3,10 @@
 use super::front::Engine;
 use crate::dispatcher::Payload;
 use crate::error::{CancelReason, Kind, Result};
+use crate::event::Events;
 use crate::id::JobId;
 use crate::info::JobInfo;
-use crate::job::drop_quietly;
+use crate::job::{JobKind, KindId, drop_quietly};
 
 impl Engine {
     /// Cancels that job; the same as [`JobHandle::cancel`](crate::JobHandle::cancel), by id.
@@ -61,6 +62,96 @@ impl Engine {
         let unfinished = self.jobs().snapshot(|job| !job.head().status().is_finished());
         let chosen = unfinished.iter().filter(|job| which(&JobInfo::of(&***job)));
         chosen.inspect(|job| cancel(job)).count()
+    }
+
+    /// Starts no more jobs until [`resume`](Self::resume). Jobs that run go on; so do process jobs
+    /// that were sent to a worker already. Submissions are accepted. [`wait`](Self::wait) waits for
+    /// somebody to resume, if jobs are ready.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// let engine = Engine::new()?;
+    /// engine.pause();
+    /// let job = engine.submit(ThreadJob::new(|| 1, ()))?;
+    /// assert_eq!(job.status(), Status::Pending);
+    /// engine.resume();
+    /// assert_eq!(job.result()?, 1);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn pause(&self) {
+        self.dispatcher().pause(&KindId::ALL, true);
+    }
+
+    /// Starts jobs again, of every kind.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// let engine = Engine::new()?;
+    /// engine.pause();
+    /// engine.resume();
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn resume(&self) {
+        self.dispatcher().pause(&KindId::ALL, false);
+    }
+
+    /// [`pause`](Self::pause) for the jobs of one kind.
+    ///
+    /// ```
+    /// # use executor_engine::{JobKind, prelude::*};
+    /// let engine = Engine::new()?;
+    /// engine.pause_kind(JobKind::Local);
+    /// let held = engine.submit(LocalJob::new(|| 1, ()))?;
+    /// assert_eq!(engine.submit(ThreadJob::new(|| 2, ()))?.result()?, 2);
+    /// assert_eq!(held.status(), Status::Pending);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn pause_kind(&self, kind: JobKind) {
+        self.dispatcher().pause(&[kind], true);
+    }
+
+    /// Starts jobs of that kind again.
+    ///
+    /// ```
+    /// # use executor_engine::{JobKind, prelude::*};
+    /// let engine = Engine::new()?;
+    /// engine.pause_kind(JobKind::Thread);
+    /// engine.resume_kind(JobKind::Thread);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn resume_kind(&self, kind: JobKind) {
+        self.dispatcher().pause(&[kind], false);
+    }
+
+    /// What happens to the engine's jobs from now on, to be read at leisure: up to 4,096 events may
+    /// wait for it.
+    ///
+    /// ```
+    /// # use executor_engine::{JobEvent, prelude::*};
+    /// let engine = Engine::new()?;
+    /// let events = engine.events();
+    /// let job = engine.submit(ThreadJob::new(|| 1, ()))?;
+    /// let end = events.iter().find(|event| matches!(event, JobEvent::Finished { .. })).unwrap();
+    /// assert_eq!(end, JobEvent::Finished { id: job.id(), status: Status::Done });
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn events(&self) -> Events {
+        self.events_with_capacity(4096)
+    }
+
+    /// The same, with room for so many events that were not read. While somebody listens, each
+    /// job costs the engine a little more.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// let engine = Engine::new()?;
+    /// let events = engine.events_with_capacity(100_000);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn events_with_capacity(&self, capacity: usize) -> Events {
+        self.dispatcher().subscribe(capacity)
     }
 
     /// Runs a finished job once more; the same as [`JobHandle::rerun`](crate::JobHandle::rerun), by

@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 use super::context;
 use crate::clock;
 use crate::condition::{Condition, Plan, Zone};
-use crate::dispatcher::{Dispatcher, Need, Nested, Payload, Refusal, Rules, Submission};
+use crate::dispatcher::{
+    Dispatcher, Impossible, Need, Nested, Payload, Refusal, Rules, Submission,
+};
 use crate::error::{Error, Kind, Result};
 use crate::files::Cache;
 use crate::id::JobId;
-use crate::job::{Job, JobHandle, KindId};
+use crate::job::{Job, JobHandle, KindId, Meta};
 use crate::task;
 
 /// A job engine: a dispatcher, a serial lane, a rayon pool, worker processes.
@@ -72,7 +74,9 @@ impl Drop for Owner {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shutdown {
-    /// Finish them. Those that can never start are cancelled.
+    /// Finish them, however long that takes: a job whose condition waits for tomorrow is waited for
+    /// until tomorrow, and one whose [custom](crate::condition::custom) condition never says yes
+    /// for ever; cancel such jobs before. Those that can never start are cancelled.
     Drain,
     /// Cancel them: pending jobs at once, process jobs by ending their workers; functions that
     /// run on threads are waited for.
@@ -161,7 +165,7 @@ impl Engine {
         let now = clock::now();
         self.settle(&mut job)?;
         let condition = job.take_condition();
-        let rules = job.meta.as_deref().and_then(Rules::of);
+        let rules = self.rules(job.meta.as_deref())?;
         let submission = self.admit(&job.job.clone().into_any_job(), condition, rules, now)?;
         if let Some(meta) = job.meta {
             job.job.head().set_meta(meta);
@@ -201,10 +205,11 @@ impl Engine {
         let mut submissions = Vec::with_capacity(jobs.size_hint().0);
         for mut job in jobs {
             let condition = job.take_condition();
-            let rules = job.meta.as_deref().and_then(Rules::of);
-            let settled = self.settle(&mut job);
-            let any = job.job.clone().into_any_job();
-            match settled.and_then(|()| self.admit(&any, condition, rules, now)) {
+            let admitted =
+                self.settle(&mut job).and_then(|()| self.rules(job.meta.as_deref())).and_then(
+                    |rules| self.admit(&job.job.clone().into_any_job(), condition, rules, now),
+                );
+            match admitted {
                 Ok(submission) => submissions.push(submission),
                 Err(error) => {
                     take_back(&handles, 0);
@@ -282,8 +287,11 @@ impl Engine {
         let mut nested = None;
         if let Some(Plan { edges, tree, named }) = plan {
             needs.extend(edges.into_iter().map(|(job, wanted)| Need::condition(job, Some(wanted))));
-            nested = tree.map(|tree| {
-                let possible = tree.can_ever_hold(self.dispatcher().moment(), MOST_LOOKS);
+            nested = tree.map(|mut tree| {
+                let moment = self.dispatcher().moment();
+                // Delays count from now.
+                tree.begin(moment);
+                let possible = tree.can_ever_hold(moment, MOST_LOOKS);
                 let jobs = named.into_iter().map(|job| Need::condition(job, None)).collect();
                 Box::new(Nested { tree, jobs, possible })
             });
@@ -295,6 +303,17 @@ impl Engine {
         head.submit(now);
         let (key, kind, payload) = (head.key(), head.kind(), Arc::clone(job));
         Ok(Submission { key, kind, needs, nested, rules, payload })
+    }
+
+    /// What a job says of its attempts and its turn, as this engine understands it.
+    fn rules(&self, meta: Option<&Meta>) -> Result<Option<Rules>> {
+        let Some(meta) = meta else { return Ok(None) };
+        match self.dispatcher().demands(meta) {
+            Ok(demands) => Ok(Rules::of(meta, &demands)),
+            Err(Impossible { resource, wanted, total }) => {
+                Err(Kind::Impossible { resource, wanted, total }.into())
+            }
+        }
     }
 
     /// What a condition means for this engine.

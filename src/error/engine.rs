@@ -36,6 +36,8 @@ pub(crate) enum Kind {
     OtherEngine(JobId),
     /// The job would wait for itself.
     Cycle(Vec<JobId>),
+    /// The job wants more of a resource than there is.
+    Impossible { resource: String, wanted: u64, total: Option<u64> },
     /// The condition of a job makes no sense.
     InvalidCondition(String),
     /// The condition names a job that this process did not make.
@@ -118,7 +120,7 @@ impl fmt::Display for StalledJob {
             write!(f, " ({name})")?;
         }
         f.write_str(" waits for ")?;
-        for (i, id) in self.waits_for.iter().enumerate() {
+        for (i, id) in self.waits_for.iter().take(STALLED_NAMED).enumerate() {
             if i > 0 {
                 f.write_str(", ")?;
             }
@@ -127,7 +129,10 @@ impl fmt::Display for StalledJob {
                 f.write_str(", which was not submitted")?;
             }
         }
-        Ok(())
+        match self.waits_for.len().saturating_sub(STALLED_NAMED) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
     }
 }
 
@@ -183,6 +188,12 @@ impl Error {
     #[must_use]
     pub fn is_cycle(&self) -> bool {
         matches!(*self.0, Kind::Cycle(_))
+    }
+
+    /// The job wants more of a resource than the engine has, so it could never run.
+    #[must_use]
+    pub fn is_impossible(&self) -> bool {
+        matches!(*self.0, Kind::Impossible { .. })
     }
 
     /// The job's condition makes no sense; the text says what would.
@@ -307,6 +318,16 @@ impl fmt::Display for Error {
                     None => f.write_str("remove one of its dependencies"),
                 }
             }
+            Kind::Impossible { resource, wanted, total: Some(total) } => write!(
+                f,
+                "the job wants {wanted} units of resource {resource}, and the engine has {total}: ask \
+                 for less, or build the engine with more"
+            ),
+            Kind::Impossible { resource, wanted, total: None } => write!(
+                f,
+                "the job wants {wanted} units of resource {resource}, which the engine does not have: \
+                 name it with Engine::builder().resource({resource:?}, ..)"
+            ),
             Kind::InvalidCondition(text) => f.write_str(text),
             Kind::ForeignJob(id) => write!(
                 f,
@@ -354,7 +375,8 @@ impl fmt::Display for Error {
     }
 }
 
-/// At most this many stalled jobs are named in the text; the error holds them all.
+/// At most this many stalled jobs, and of each this many that it waits for, are named in the text;
+/// the error holds them all.
 const STALLED_NAMED: usize = 8;
 
 fn stalled_text(jobs: &[StalledJob], f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -13,6 +13,7 @@ use super::retry::Backoff;
 use crate::condition::{Condition, NamesJob, Target};
 use crate::error::JobError;
 use crate::id::JobId;
+use crate::info::JobInfo;
 use crate::status::Status;
 use crate::task::{Callable, TryCallableOnce};
 
@@ -210,6 +211,103 @@ impl<K, T> Job<K, T> {
     /// ```
     pub fn tags<S: Into<String>>(mut self, tags: impl IntoIterator<Item = S>) -> Self {
         self.meta_mut().tags.extend(tags.into_iter().map(Into::into));
+        self
+    }
+
+    /// Jobs of higher priority go before others that are ready. So that none waits for ever, a step
+    /// of priority is worth as much as a time of waiting:
+    /// [`priority_ageing`](crate::EngineBuilder::priority_ageing), a minute by default. Default: 0.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// engine.submit(ThreadJob::new(|| println!("first"), ()).priority(10))?;
+    /// engine.submit(ThreadJob::new(|| println!("whenever"), ()).priority(-10))?;
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn priority(mut self, priority: i32) -> Self {
+        self.meta_mut().priority = priority;
+        self
+    }
+
+    /// The job needs so many units of a named resource of the engine
+    /// ([`EngineBuilder::resource`](crate::EngineBuilder::resource)) while it runs. It waits until
+    /// they are free, and is told [which it has](crate::JobContext::resource).
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// let engine = Engine::builder().resource("gpu", 2).resource("memory", 16 << 30).build()?;
+    /// let job = ThreadJob::new(|| 1, ()).resource("gpu", 1).resource("memory", 4 << 30);
+    /// assert_eq!(engine.submit(job)?.result()?, 1);
+    ///
+    /// let greedy = ThreadJob::new(|| 1, ()).resource("gpu", 3);
+    /// assert!(engine.submit(greedy).unwrap_err().is_impossible());
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn resource(mut self, name: impl Into<String>, units: u64) -> Self {
+        self.meta_mut().resources.insert(name.into(), units);
+        self
+    }
+
+    /// Calls this with the job's result when it is done. See
+    /// [`on_finished`](Self::on_finished).
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// let (tell, told) = std::sync::mpsc::channel();
+    /// let job = ThreadJob::new(|| 6 * 7, ()).on_done(move |result| tell.send(*result).unwrap());
+    /// engine.submit(job)?;
+    /// assert_eq!(told.recv().unwrap(), 42);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn on_done(mut self, call: impl Fn(&T) + Send + Sync + 'static) -> Self
+    where
+        T: Clone + Send + 'static,
+    {
+        let job = Arc::clone(&self.job);
+        self.meta_mut().callbacks.on_done(&job, call);
+        self
+    }
+
+    /// Calls this with the job's error when it has failed for good, after its retries; not when
+    /// it was cancelled. See [`on_finished`](Self::on_finished).
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// let (tell, told) = std::sync::mpsc::channel();
+    /// let job = ThreadJob::try_new(|| "x".parse::<u8>(), ())
+    ///     .on_failed(move |error| tell.send(error.message()).unwrap());
+    /// engine.submit(job)?;
+    /// assert_eq!(told.recv().unwrap(), "invalid digit found in string");
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn on_failed(mut self, call: impl Fn(&JobError) + Send + Sync + 'static) -> Self {
+        self.meta_mut().callbacks.on_failed(call);
+        self
+    }
+
+    /// Calls this when the job has ended, in whatever way.
+    ///
+    /// Callbacks are called once per end of the job, after its status is final, in the order of
+    /// the ends, by one thread of the engine that does nothing else. So they cannot change the
+    /// outcome, and one that takes long delays other callbacks only. Whoever waits for the job does
+    /// not wait for them; [`Engine::shutdown`](crate::Engine::shutdown) does. A panic in one is
+    /// logged.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// let (tell, told) = std::sync::mpsc::channel();
+    /// let job = ThreadJob::new(|| 1, ())
+    ///     .on_finished(move |info| tell.send((info.id(), info.status())).unwrap());
+    /// let job = engine.submit(job)?;
+    /// assert_eq!(told.recv().unwrap(), (job.id(), Status::Done));
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn on_finished(mut self, call: impl Fn(&JobInfo) + Send + Sync + 'static) -> Self {
+        self.meta_mut().callbacks.on_finished(call);
         self
     }
 

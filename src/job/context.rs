@@ -84,6 +84,7 @@ struct Snapshot {
     attrs: Vec<(String, String)>,
     /// Where its cache directory is or would be, as bytes.
     cache: Option<Vec<u8>>,
+    granted: Vec<(String, Vec<u32>)>,
     #[serde(skip)]
     parsed: OnceLock<Attrs>,
 }
@@ -98,6 +99,14 @@ static TELL_ENGINE: OnceLock<fn(&Progress)> = OnceLock::new();
 pub(crate) fn wake_sleepers_of(job: u64) {
     if let Some(threads) = ASLEEP.lock().get(&job) {
         threads.iter().for_each(Thread::unpark);
+    }
+}
+
+/// The job said how far it is.
+pub(crate) fn note_progress(job: &Arc<dyn AnyJob>, progress: Progress) {
+    job.head().set_progress(progress);
+    if let Some(link) = job.head().link() {
+        link.progressed(job);
     }
 }
 
@@ -173,6 +182,28 @@ impl JobContext {
         match &self.0 {
             Inner::Here(job) => job.head().meta()?.attrs.get(key),
             Inner::There(snapshot) => snapshot.attrs().get(key),
+        }
+    }
+
+    /// Which units of that [resource](crate::Job::resource) the job has, counted from 0: for a
+    /// resource that stands for things, such as graphics cards, to pick the right ones. Empty for
+    /// one of more than 1,024 units, which are not told apart.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// let engine = Engine::builder().resource("gpu", 2).build()?;
+    /// let which = ThreadJob::new(|ctx: JobContext| ctx.resource("gpu"), (Context,));
+    /// assert_eq!(engine.submit(which.resource("gpu", 1))?.result()?, [0]);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn resource(&self, name: &str) -> Vec<u32> {
+        match &self.0 {
+            Inner::Here(job) => job.head().granted(name),
+            Inner::There(snapshot) => {
+                let of_name = snapshot.granted.iter().find(|(own, _)| own == name);
+                of_name.map_or_else(Vec::new, |(_, units)| units.clone())
+            }
         }
     }
 
@@ -296,7 +327,7 @@ impl JobContext {
     pub fn progress(&self, fraction: f64, message: impl Into<String>) {
         let progress = Progress::new(fraction, message.into());
         match &self.0 {
-            Inner::Here(job) => job.head().set_progress(progress),
+            Inner::Here(job) => note_progress(job, progress),
             Inner::There(_) => {
                 if let Some(tell) = TELL_ENGINE.get() {
                     tell(&progress);
@@ -326,6 +357,7 @@ impl Snapshot {
     fn of(job: &dyn AnyJob) -> Self {
         let head = job.head();
         let attrs = head.meta().map(|meta| meta.attrs.iter()).into_iter().flatten();
+        let resources = head.meta().map(|meta| meta.resources.keys()).into_iter().flatten();
         Self {
             id: head.id(),
             name: head.name().map(Into::into),
@@ -334,6 +366,7 @@ impl Snapshot {
             attrs: attrs.map(|(key, value)| (key.clone(), value.to_string())).collect(),
             cache: output::cache_of(head)
                 .map(|cache| cache.path_of(head.id()).into_os_string().into_vec()),
+            granted: resources.map(|name| (name.clone(), head.granted(name))).collect(),
             parsed: OnceLock::new(),
         }
     }

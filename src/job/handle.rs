@@ -335,7 +335,7 @@ impl<T> JobHandle<T> {
     /// println!("{}", job.explain());
     /// // job 6f0… is pending: it waits for
     /// //   job 6f0…, which was not submitted, to be finished
-    /// //   1h to pass since its submission: in 1h
+    /// //   1h to pass since its submission: in 59m59s
     /// assert!(job.explain().contains("not submitted"));
     /// # Ok::<(), executor_engine::Error>(())
     /// ```

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::task::Waker;
 use std::thread::Thread;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::callbacks::Callbacks;
 use super::engine_id::EngineId;
 use super::gate::Gate;
 use super::panics;
@@ -20,15 +21,31 @@ use crate::id::JobId;
 use crate::info::Progress;
 use crate::status::Status;
 
-/// Which backend runs a job.
+/// Where a job runs, where it matters to the engine and not to the compiler.
+///
+/// ```
+/// use executor_engine::{JobKind, prelude::*};
+///
+/// let engine = Engine::new()?;
+/// engine.pause_kind(JobKind::Process);
+/// engine.resume_kind(JobKind::Process);
+/// # Ok::<(), executor_engine::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
-pub(crate) enum KindId {
+#[non_exhaustive]
+pub enum JobKind {
+    /// On the serial lane.
     Local = 0,
+    /// On the rayon pool.
     Thread = 1,
+    /// On a cached thread outside the pool.
     Blocking = 2,
+    /// In a worker process.
     Process = 3,
 }
+
+pub(crate) use JobKind as KindId;
 
 impl KindId {
     pub(crate) const COUNT: usize = 4;
@@ -58,9 +75,16 @@ pub(crate) struct Meta {
     pub(crate) timeout: Option<Duration>,
     pub(crate) attempt_timeout: Option<Duration>,
     pub(crate) tags: Vec<String>,
+    /// More than one is to go before it.
+    pub(crate) priority: i32,
+    /// Units of named resources that it needs while it runs.
+    pub(crate) resources: BTreeMap<String, u64>,
+    /// Which units it has, by the resource's name.
+    granted: Mutex<BTreeMap<String, Vec<u32>>>,
     pub(crate) attrs: Attrs,
     /// Where it runs and where its output goes, if it asked for anything.
     pub(crate) surroundings: Option<Box<Surroundings>>,
+    pub(crate) callbacks: Callbacks,
     /// How far the job is, by its own word.
     progress: Mutex<Option<Progress>>,
 }
@@ -78,8 +102,11 @@ impl Meta {
             && retry.most == 0
             && timeout.or(*attempt_timeout).is_none()
             && self.tags.is_empty()
+            && self.priority == 0
+            && self.resources.is_empty()
             && self.attrs.is_empty()
             && self.surroundings.is_none()
+            && self.callbacks.is_empty()
     }
 }
 
@@ -134,6 +161,18 @@ impl Stop {
             3 => Self::AttemptTimedOut,
             _ => Self::No,
         }
+    }
+}
+
+/// Engines of this process with somebody who wants to hear when jobs begin.
+static START_WATCHERS: AtomicUsize = AtomicUsize::new(0);
+
+/// One engine more, or less, wants to hear when jobs begin.
+pub(crate) fn watch_starts(watch: bool) {
+    if watch {
+        START_WATCHERS.fetch_add(1, Ordering::Relaxed);
+    } else {
+        START_WATCHERS.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -265,9 +304,14 @@ impl Head {
         self.gate.advance(Status::Pending);
     }
 
+    /// Whether the job's time is limited.
+    pub(crate) fn is_timed(&self) -> bool {
+        self.meta().is_some_and(|meta| meta.timeout.or(meta.attempt_timeout).is_some())
+    }
+
     /// Whether the dispatcher wants to know when a run of the job begins.
     pub(crate) fn tells_start(&self) -> bool {
-        self.meta().is_some_and(|meta| meta.timeout.or(meta.attempt_timeout).is_some())
+        START_WATCHERS.load(Ordering::Relaxed) > 0 || self.is_timed()
     }
 
     /// Marks the job as running: its claimant's first act.
@@ -345,6 +389,18 @@ impl Head {
 
     pub(crate) fn meta(&self) -> Option<&Meta> {
         self.meta.get().map(|meta| &**meta)
+    }
+
+    /// Which units of resources the job has.
+    pub(crate) fn set_granted(&self, granted: BTreeMap<String, Vec<u32>>) {
+        if let Some(meta) = self.meta() {
+            *meta.granted.lock() = granted;
+        }
+    }
+
+    /// Which units of that resource the job has.
+    pub(crate) fn granted(&self, resource: &str) -> Vec<u32> {
+        self.meta().and_then(|meta| meta.granted.lock().get(resource).cloned()).unwrap_or_default()
     }
 
     /// The job's own word on how far it is.

@@ -28,6 +28,9 @@ pub(crate) trait Link: Send + Sync {
     /// Calls the job off.
     fn cancel_job(&self, job: &Arc<dyn AnyJob>, reason: CancelReason);
 
+    /// The job has said how far it is.
+    fn progressed(&self, job: &Arc<dyn AnyJob>);
+
     /// Has the finished job run again.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! | [`builder`] | `Job<K, T>` and what can be said of every job |
 //! | [`local`], [`thread`], [`process`] | a kind each: its constructors and its own options |
 //! | [`args`] | arguments, by value or from other jobs |
+//! | [`callbacks`] | what is called when a job has ended |
 //! | [`cell`] | the allocation that job, handles, engine and dependents share |
 //! | [`head`] | what it knows of the job, whatever its types |
 //! | [`gate`] | its status, and those who wait for its end |
@@ -17,6 +18,7 @@
 
 mod args;
 mod builder;
+mod callbacks;
 mod cell;
 mod context;
 mod engine_id;
@@ -37,6 +39,7 @@ pub use args::{Arg, ArgPack, Caller, IntoArg, IntoArgs, Output, Upstreams};
 pub use builder::Job;
 pub use context::{Context, JobContext};
 pub use handle::JobHandle;
+pub use head::JobKind;
 pub use local::{Local, LocalJob};
 pub use output::{RunsFunction, RunsHere};
 pub use process::{Process, ProcessJob};
@@ -46,10 +49,10 @@ pub use thread::{Thread, ThreadJob};
 pub(crate) use cell::AnyJob;
 #[cfg(test)]
 pub(crate) use cell::TypedJob;
-pub(crate) use context::{tell_progress_by, wake_sleepers_of};
+pub(crate) use context::{note_progress, tell_progress_by, wake_sleepers_of};
 pub(crate) use engine_id::EngineId;
 pub(crate) use head::Meta;
-pub(crate) use head::{Ended, Head, KindId, Stop, Waiter};
+pub(crate) use head::{Ended, Head, KindId, Stop, Waiter, watch_starts};
 pub(crate) use link::Link;
 pub(crate) use panics::{catch, catch_panic, drop_quietly, install_hook};
 pub(crate) use retry::judge;

@@ -134,6 +134,9 @@ pub(crate) fn judge(job: &dyn AnyJob, ok: bool) -> Ended {
         }
     }
     if ok && head.stop() == Stop::No {
+        if let Some(meta) = meta {
+            meta.callbacks.make_ready();
+        }
         return Ended::Done;
     }
     let Some(retry) = meta.map(|meta| &meta.retry).filter(|retry| retry.most > 0) else {

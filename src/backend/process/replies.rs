@@ -10,7 +10,7 @@ use super::worker::{Answered, Inbox, State};
 use crate::clock;
 use crate::error::{JobError, PanicInfo};
 use crate::info::Progress;
-use crate::job::AnyJob;
+use crate::job::{AnyJob, note_progress};
 use crate::sys;
 use crate::wire::codec;
 use crate::wire::message::{
@@ -98,7 +98,7 @@ impl Shared {
         for (job, range) in inbox.notes.drain(..) {
             if let Ok(progress) = codec::decode::<Progress>(inbox.decoder.bytes(range)) {
                 let progress = Progress::new(progress.fraction(), progress.message().into());
-                job.head().set_progress(progress);
+                note_progress(&job, progress);
             }
         }
         let mut batch = Batch { posted, found: false };

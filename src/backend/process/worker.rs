@@ -35,7 +35,7 @@ pub(super) struct Queued {
 impl Queued {
     /// Whether its time is limited.
     pub(super) fn timed(&self) -> bool {
-        self.run.job.head().tells_start()
+        self.run.job.head().is_timed()
     }
 }
 

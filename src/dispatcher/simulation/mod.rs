@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use rand::RngExt;
+use rayon::prelude::*;
 
 use super::core::Core;
+use super::demands::{Demands, Rates};
 use super::edge::Edge;
 use super::graph::Path;
 use super::message::{Effect, Event, Key, Need, Nested, Submission, Verdict};
@@ -35,6 +37,7 @@ struct Seen {
     /// The jobs that must end, whatever else its condition says.
     must: Vec<Key>,
     submitted: bool,
+    kind: Option<KindId>,
     submitted_at: u64,
     /// Its arguments were there and its condition held at some moment.
     could_start: bool,
@@ -45,6 +48,8 @@ struct Seen {
     starts: u32,
     /// How often it may be tried again.
     retries: u32,
+    demands: Demands,
+    priority: i32,
     timeout: Option<u64>,
     attempt_timeout: Option<u64>,
     /// When its first attempt began.
@@ -81,6 +86,11 @@ struct World {
     /// Where the last search for something to run ended, and its goal.
     path: Path,
     path_of: Option<Key>,
+    /// The model's own.
+    rates: Rates,
+    paused: [bool; KindId::COUNT],
+    /// Taken back from backends that had not begun them; to be told.
+    recalled: Vec<Key>,
     /// How often a job ended.
     ends: u64,
 }
@@ -100,16 +110,28 @@ impl World {
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let mut rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
         let limited = rng.random_bool(0.5);
+        let mut rates = Rates::default();
+        let slow = rates.add(rng.random_range(1..4), rng.random_range(1..60));
+        if rng.random_bool(0.3) {
+            rates.set_kind(KindId::Blocking, slow);
+        }
+        rates.add(rng.random_range(1..4), rng.random_range(1..60));
         let limits = Limits {
             max_jobs: limited.then(|| rng.random_range(1..6)),
             per_kind: std::array::from_fn(|_| rng.random_range(1..4)),
             window: std::array::from_fn(|_| rng.random_range(0..4)),
+            ageing: rng.random_range(0..50),
+            resources: vec![rng.random_range(1..4), 1 << 40],
+            rates,
         };
         let keep = if rng.random_bool(0.5) { usize::MAX } else { rng.random_range(0..20) };
         let moment = Moment { now: 1, offset: rng.random_range(0..1 << 60) };
         Self {
             rng,
-            core: Core::new(limits, keep, moment),
+            core: Core::new(limits.clone(), keep, moment),
+            rates: limits.rates.clone(),
+            paused: [false; KindId::COUNT],
+            recalled: Vec::new(),
             limits,
             moment,
             jobs: BTreeMap::new(),
@@ -147,7 +169,7 @@ impl World {
         match *effect {
             Effect::Refuse(..) => {}
             Effect::Start(key, kind) => self.begin(key, kind),
-            Effect::Inline(key) => self.begin(key, KindId::Thread),
+            Effect::Inline(key) => self.begin(key, self.jobs[&key].kind.expect("submitted")),
             Effect::Abort(key, _, stop) => {
                 let now = self.moment.now;
                 let job = &self.jobs[&key];
@@ -179,6 +201,21 @@ impl World {
                     job.began = None;
                     job.could_start = true;
                     job.verdict = None;
+                }
+            }
+            Effect::LetGo(_) => {}
+            Effect::Grant { payload: key, ref granted } => {
+                let wanted = granted.iter().map(|&(id, units, _)| (id, units));
+                assert!(wanted.eq(self.jobs[&key].demands.resources.iter().copied()), "{key}");
+            }
+            Effect::Recall(key) => {
+                let running = &self.out[&key];
+                assert!(self.paused[running.kind as usize], "{key}: recalled for no reason");
+                if running.began.is_none()
+                    && running.blocked_on.is_none()
+                    && self.rng.random_bool(0.5)
+                {
+                    self.recalled.push(key);
                 }
             }
             Effect::Ask { key, ref question } => {
@@ -219,6 +256,15 @@ impl World {
         assert!(job.starts <= job.retries, "{key}: started too often");
         job.starts += 1;
         job.could_start = true;
+        assert!(!self.paused[kind as usize], "{key}: started, though its kind is paused");
+        let own = self.jobs[&key].demands.clone();
+        let demands = self.rates.demands(kind, Some(&own));
+        assert_eq!(
+            self.rates.opens(&demands, self.moment.now),
+            None,
+            "{key}: faster than its rate"
+        );
+        self.rates.take(&demands, self.moment.now);
         if !self.over {
             let counts = |running: &&Running| running.blocked_on.is_none();
             let of_kind = self.out.values().filter(counts).filter(|r| r.kind == kind).count();
@@ -269,7 +315,13 @@ impl World {
                 });
                 assert!(!never, "{key}: can never run, and waits: {condition:?}");
             } else {
-                self.jobs.get_mut(&key).expect("it was found there").could_start = true;
+                let job = self.jobs.get_mut(&key).expect("it was found there");
+                job.could_start = true;
+                let kind = job.kind.expect("it was submitted");
+                let simple = self.rates.demands(kind, Some(&job.demands)).is_empty();
+                let ready = self.core.nodes.get(key).is_some_and(|n| n.state == State::Ready);
+                let idle = ready && simple && self.core.ready.has_permit(kind);
+                assert!(!idle, "{key}: could go, and does not");
             }
         }
     }
@@ -304,6 +356,7 @@ impl World {
             88..93 => self.unblock_one(),
             93..97 => self.run_inline(),
             97 => {
+                self.pause_one();
                 self.rerun_one();
                 self.begin_a_run();
                 if self.rng.random_bool(0.3) {
@@ -322,6 +375,8 @@ impl World {
 
     /// Submits a new job, or one that others have named before.
     fn submit(&mut self) {
+        // What is due ends some jobs, which then close no cycle.
+        self.handle(Event::Tick);
         let named: Vec<Key> =
             self.jobs.iter().filter(|(_, job)| !job.submitted).map(|(&key, _)| key).collect();
         let key = match self.pick(&named) {
@@ -375,29 +430,29 @@ impl World {
         let all: Vec<Key> = upstream.iter().copied().chain(must.iter().copied()).collect();
         let would_cycle = self.waits_for(&all, key);
         let before = self.jobs.get(&key).cloned().unwrap_or_default();
-        let submitted_at = self.moment.now + 1;
+        let submitted_at = self.moment.now;
         let heard = self.jobs.iter().filter_map(|(&key, job)| Some((key, job.ended()?))).collect();
         let rules = self.rules();
-        let (retries, timeout, attempt_timeout) = match &rules {
-            Some(rules) => (rules.retries, rules.timeout, rules.attempt_timeout),
-            None => (0, None, None),
-        };
+        let own = rules.clone().unwrap_or_default();
+        let kind = KindId::ALL[self.rng.random_range(0..KindId::COUNT)];
         let seen = Seen {
+            kind: Some(kind),
             upstream,
             condition,
             must,
             submitted: true,
             submitted_at,
             heard,
-            retries,
-            timeout,
-            attempt_timeout,
+            retries: own.retries,
+            timeout: own.timeout,
+            attempt_timeout: own.attempt_timeout,
+            demands: own.demands,
+            priority: own.priority,
             ..before.clone()
         };
         self.jobs.insert(key, seen);
-        let kind = KindId::ALL[self.rng.random_range(0..KindId::COUNT)];
         let submission = Submission { key, kind, needs, nested, rules, payload: key };
-        let effects = self.handle(Event::Submit(submission));
+        let effects = self.handle_now(Event::Submit(submission));
         let refused = effects.iter().any(|effect| matches!(effect, Effect::Refuse(..)));
         assert_eq!(
             refused,
@@ -441,6 +496,15 @@ impl World {
             },
             timeout: rng.random_bool(0.3).then(|| rng.random_range(0..300)),
             attempt_timeout: rng.random_bool(0.3).then(|| rng.random_range(0..100)),
+            priority: rng.random_range(-1..2),
+            demands: Demands {
+                resources: match rng.random_range(0..4) {
+                    0 => vec![(0, 1)],
+                    1 => vec![(0, self.limits.resources[0]), (1, 1 << 39)],
+                    _ => Vec::new(),
+                },
+                rates: if rng.random_bool(0.2) { vec![1] } else { Vec::new() },
+            },
         };
         (rng.random_bool(0.3) && rules != Rules::default()).then_some(rules)
     }
@@ -449,6 +513,7 @@ impl World {
     fn begin_a_run(&mut self) {
         let silent: Vec<Key> =
             self.out.iter().filter(|(_, r)| r.began.is_none()).map(|(&key, _)| key).collect();
+        self.tell_recalled();
         if let Some(key) = self.pick(&silent) {
             self.moment.now += 1;
             let now = self.moment.now;
@@ -460,6 +525,7 @@ impl World {
     }
 
     fn end_a_run(&mut self) {
+        self.tell_recalled();
         let free: Vec<Key> =
             self.out.iter().filter(|(_, r)| r.blocked_on.is_none()).map(|(&key, _)| key).collect();
         let Some(key) = self.pick(&free) else { return };
@@ -482,7 +548,11 @@ impl World {
                 assert_eq!(after.verdict, before.timeout.map(Verdict::TimedOut), "{key}");
             }
             (_, Ended::FailedForNow) if retried => {
-                assert_eq!(after.verdict, None, "{key}: not retried");
+                // Unless the time for all attempts is over.
+                let end = before.began.zip(before.timeout).map(|(began, limit)| began + limit);
+                let late = end.is_some_and(|end| end <= self.moment.now);
+                let verdict = before.timeout.filter(|_| late).map(Verdict::TimedOut);
+                assert_eq!(after.verdict, verdict, "{key}: not retried");
             }
             (Some(Stop::AttemptTimedOut), _) => {
                 assert_eq!(after.verdict, before.attempt_timeout.map(Verdict::TimedOut), "{key}");
@@ -491,17 +561,46 @@ impl World {
         }
     }
 
+    /// A kind is paused, or goes on; what was taken back is told some time.
+    fn pause_one(&mut self) {
+        if self.rng.random_bool(0.3) {
+            let kind = KindId::ALL[self.rng.random_range(0..KindId::COUNT)];
+            let paused = self.rng.random_bool(0.4);
+            self.set_paused(kind, paused);
+        }
+        self.tell_recalled();
+    }
+
+    fn set_paused(&mut self, kind: KindId, paused: bool) {
+        self.handle(Event::Tick);
+        self.paused[kind as usize] = paused;
+        self.handle_now(Event::Pause { kind, paused });
+    }
+
+    fn tell_recalled(&mut self) {
+        while let Some(key) = self.recalled.pop() {
+            let running = self.out.remove(&key).expect("it was taken back from there");
+            let job = self.jobs.get_mut(&key).expect("it was submitted");
+            job.starts -= 1;
+            let called_off = matches!(running.aborted, Some(Stop::Cancelled));
+            self.handle_now(Event::Recalled { key });
+            assert_eq!(self.jobs[&key].ended().is_some(), called_off, "{key}: recalled");
+        }
+    }
+
     /// A finished job runs again; an unfinished one must not.
     fn rerun_one(&mut self) {
         let known: Vec<Key> =
             self.jobs.iter().filter(|(_, job)| job.submitted).map(|(&key, _)| key).collect();
         let Some(key) = self.pick(&known) else { return };
-        let kind = KindId::ALL[self.rng.random_range(0..KindId::COUNT)];
         let job = &self.jobs[&key];
+        let kind = job.kind.expect("it was submitted");
         let rules = Rules {
             retries: job.retries,
             timeout: job.timeout,
             attempt_timeout: job.attempt_timeout,
+            demands: job.demands.clone(),
+            priority: job.priority,
             ..Rules::default()
         };
         let rules = (rules != Rules::default()).then_some(rules);
@@ -555,6 +654,8 @@ impl World {
             .flat_map(|(&key, job)| job.asked.iter().map(move |&number| (key, number)))
             .collect();
         let Some((key, number)) = self.pick(&asked) else { return };
+        // What comes due meanwhile goes by the answer before.
+        self.handle(Event::Tick);
         let job = self.jobs.get_mut(&key).expect("it was found there");
         job.asked.remove(&number);
         let waits = job.verdict.is_none();
@@ -571,13 +672,14 @@ impl World {
                 Ok(yes)
             }
         };
-        self.handle(Event::Answer { key, number, answer });
+        self.handle_now(Event::Answer { key, number, answer });
         let ended = self.jobs[&key].ended();
         let begun = self.jobs[&key].could_start || self.jobs[&key].starts > 0;
         assert!(!(waits && panics) || ended.is_some() || begun, "{key}: waits after a panic");
     }
 
     fn block_one(&mut self) {
+        self.tell_recalled();
         let free: Vec<Key> =
             self.out.iter().filter(|(_, r)| r.blocked_on.is_none()).map(|(&key, _)| key).collect();
         let open: Vec<Key> = self
@@ -624,7 +726,12 @@ impl World {
             let needed = key == goal || self.out_or_open_waits(goal, key);
             assert!(needed, "{key} does not bring {goal} nearer");
             let over = self.rng.random_bool(0.5);
-            let may = over || self.core.ready.has_permit(KindId::Thread);
+            let demands = self.rates.demands(KindId::Thread, Some(&self.jobs[&key].demands));
+            let mut kept = self.core.ready.supplies().nothing_kept();
+            let may = (over || self.core.ready.has_permit(KindId::Thread))
+                && !self.paused[KindId::Thread as usize]
+                && self.rates.opens(&demands, self.moment.now).is_none()
+                && self.core.ready.supplies().has(&demands, &mut kept);
             self.over = over;
             let effects = self.handle_now(Event::TakeInline { key, over });
             self.over = false;
@@ -634,11 +741,23 @@ impl World {
 
     /// Nothing moves, as far as the threads can see.
     fn start_one(&mut self) {
-        let ready = self.core.ready.len();
+        let free = |key: &Key| {
+            let job = &self.jobs[key];
+            let kind = job.kind.expect("it was submitted");
+            let demands = self.rates.demands(kind, Some(&job.demands));
+            let mut kept = self.core.ready.supplies().nothing_kept();
+            !self.paused[kind as usize]
+                && self.rates.opens(&demands, self.moment.now).is_none()
+                && self.core.ready.supplies().has(&demands, &mut kept)
+        };
+        let nodes = self.core.nodes.iter().filter(|(_, node)| node.state == State::Ready);
+        let may =
+            nodes.map(|(key, _)| key).any(|key| free(&key) && self.jobs[&key].demands.is_empty());
         self.over = true;
         let effects = self.handle_now(Event::StartOne);
         self.over = false;
-        assert_eq!(matches!(effects.first(), Some(Effect::Start(..))), ready > 0);
+        let started = effects.iter().any(|effect| matches!(effect, Effect::Start(..)));
+        assert!(started || !may, "nothing was started, and something could be");
     }
 
     /// Whether `goal` waits for `key` by arguments or in its own code.
@@ -651,6 +770,7 @@ impl World {
             }
             if let Some(job) = self.jobs.get(&at).filter(|_| seen.insert(at)) {
                 open.extend(&job.upstream);
+                job.condition.iter().for_each(|condition| condition.jobs(&mut open));
                 open.extend(self.out.get(&at).and_then(|running| running.blocked_on));
             }
         }
@@ -677,8 +797,14 @@ impl World {
         if cancelled {
             self.handle(Event::CancelAll { reason: CancelReason::Shutdown });
         }
+        self.tell_recalled();
+        for kind in KindId::ALL {
+            self.set_paused(kind, false);
+        }
         let mut patience = 100_000;
-        while !self.out.is_empty() || (self.core.live + self.core.delayed > 0 && patience > 0) {
+        while !self.out.is_empty()
+            || (self.core.live + self.core.delayed + self.core.ready.len() > 0 && patience > 0)
+        {
             self.unblock_one();
             self.end_a_run();
             self.pass_time();
@@ -721,14 +847,14 @@ fn a_million_random_steps_keep_every_invariant() {
         return run_seed(seed.parse().expect("SIMULATION_SEED is a number"));
     }
     let first = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_nanos();
-    for number in 0..STEPS / STEPS_PER_SEED {
+    (0..STEPS / STEPS_PER_SEED).into_par_iter().for_each(|number| {
         let seed =
             u64::try_from(first % u128::from(u64::MAX)).expect("it fits").wrapping_add(number);
         if let Err(panic) = std::panic::catch_unwind(|| run_seed(seed)) {
             eprintln!("the simulation failed; repeat it with SIMULATION_SEED={seed}");
             std::panic::resume_unwind(panic);
         }
-    }
+    });
 }
 
 /// A core whose permits never run out, for tests of one rule each.
@@ -737,6 +863,9 @@ fn roomy() -> Core<Key> {
         max_jobs: None,
         per_kind: [usize::MAX; KindId::COUNT],
         window: [0; KindId::COUNT],
+        ageing: 1,
+        resources: Vec::new(),
+        rates: Rates::default(),
     };
     Core::new(limits, usize::MAX, Moment::default())
 }

@@ -87,6 +87,8 @@ impl Cond {
         let clock = |hour: u8| Clock::new(hour, 0, 0).expect("an hour of the day");
         match self {
             Self::After(key, statuses) => {
+                // Else it would be nobody's id.
+                JobId::reserve(key + 1);
                 let after = after_another(JobId::from_count(*key));
                 match *statuses {
                     Statuses::ALL => after,
@@ -170,6 +172,15 @@ impl Cond {
                 let number = count();
                 live((known.answer)(number))
             }
+        }
+    }
+
+    /// Adds the jobs that it names.
+    pub(super) fn jobs(&self, jobs: &mut Vec<Key>) {
+        match self {
+            Self::After(key, _) => jobs.push(*key),
+            Self::All(parts) | Self::Any(parts) => parts.iter().for_each(|part| part.jobs(jobs)),
+            _ => {}
         }
     }
 

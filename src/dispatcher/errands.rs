@@ -1,0 +1,73 @@
+//! Threads for foreign code that must hold up neither the dispatcher nor jobs: custom conditions
+//! that are asked, callbacks that are told.
+
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+
+use crossbeam::channel::{Sender, unbounded};
+use parking_lot::Mutex;
+
+use super::run::Dispatcher;
+use crate::backend::enter_service;
+use crate::job::EngineId;
+
+/// A thread that runs errands one after the other. It starts with the first.
+pub(super) struct Errands<E> {
+    name: &'static str,
+    run: fn(&Arc<Dispatcher>, E),
+    thread: Mutex<State<E>>,
+}
+
+enum State<E> {
+    Nothing,
+    Running(Sender<E>, JoinHandle<()>),
+    Ended,
+}
+
+impl<E: Send + 'static> Errands<E> {
+    pub(super) fn new(name: &'static str, run: fn(&Arc<Dispatcher>, E)) -> Self {
+        Self { name, run, thread: Mutex::new(State::Nothing) }
+    }
+
+    /// Has an errand run. Called with no lock held.
+    ///
+    /// # Errors
+    /// The system refuses the thread; the engine has ended. The errand is lost then.
+    pub(super) fn send(
+        &self,
+        engine: EngineId,
+        dispatcher: &Weak<Dispatcher>,
+        errand: E,
+    ) -> std::io::Result<()> {
+        let mut thread = self.thread.lock();
+        if matches!(*thread, State::Nothing) {
+            let (sender, errands) = unbounded();
+            let (dispatcher, run) = (Weak::clone(dispatcher), self.run);
+            let handle = std::thread::Builder::new().name(self.name.into()).spawn(move || {
+                enter_service(engine);
+                for errand in errands {
+                    let Some(dispatcher) = dispatcher.upgrade() else { return };
+                    run(&dispatcher, errand);
+                }
+            })?;
+            *thread = State::Running(sender, handle);
+        }
+        // Who counts errands must not count on one that never comes. (The receiver is there until
+        // the sender is gone, unless the engine is.)
+        let sent = match &*thread {
+            State::Running(sender, _) => sender.send(errand).is_ok(),
+            State::Nothing | State::Ended => false,
+        };
+        if sent { Ok(()) } else { Err(std::io::Error::other("the engine has ended")) }
+    }
+
+    /// Ends the thread, once it has run what it was sent.
+    pub(super) fn stop(&self) {
+        let ended = std::mem::replace(&mut *self.thread.lock(), State::Ended);
+        let State::Running(sender, handle) = ended else { return };
+        drop(sender);
+        if handle.thread().id() != std::thread::current().id() && handle.join().is_err() {
+            log::error!(target: "executor_engine::dispatcher", "{}: the thread panicked", self.name);
+        }
+    }
+}

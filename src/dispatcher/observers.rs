@@ -1,0 +1,59 @@
+//! Those who want to hear of events.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+
+use super::run::Dispatcher;
+use crate::event::{Events, JobEvent, Subscriber, subscription};
+use crate::job::watch_starts;
+
+/// The subscribers of an engine's events.
+#[derive(Default)]
+pub(super) struct Observers {
+    any: AtomicBool,
+    list: Mutex<Vec<Subscriber>>,
+}
+
+impl Observers {
+    fn add(&self, subscriber: Subscriber) {
+        let mut list = self.list.lock();
+        list.push(subscriber);
+        if !self.any.swap(true, Ordering::SeqCst) {
+            watch_starts(true);
+        }
+    }
+
+    /// Tells an event, if somebody wants to hear it. Does not wait for anybody.
+    pub(super) fn tell(&self, event: impl FnOnce() -> JobEvent) {
+        if !self.any.load(Ordering::Relaxed) {
+            return;
+        }
+        let event = event();
+        let mut list = self.list.lock();
+        list.retain(|subscriber| subscriber.tell(event.clone()));
+        if list.is_empty() && self.any.swap(false, Ordering::SeqCst) {
+            watch_starts(false);
+        }
+    }
+
+    /// There will be no more events.
+    pub(super) fn end(&self) {
+        self.list.lock().clear();
+        if self.any.swap(false, Ordering::SeqCst) {
+            watch_starts(false);
+        }
+    }
+}
+
+impl Dispatcher {
+    /// The events from now on, of which so many may wait to be read.
+    pub(crate) fn subscribe(&self, capacity: usize) -> Events {
+        let (subscriber, events) = subscription(capacity);
+        // An engine that has ended has no events.
+        if !*self.ended_flag.lock() {
+            self.observers.add(subscriber);
+        }
+        events
+    }
+}
