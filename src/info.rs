@@ -1,6 +1,7 @@
 //! [`JobInfo`]: what is known of a job.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,7 @@ pub struct JobInfo {
     pub(crate) error: Option<JobError>,
     pub(crate) progress: Option<Progress>,
     pub(crate) attrs: BTreeMap<String, serde_json::Value>,
+    pub(crate) output: [Option<PathBuf>; 2],
 }
 
 /// How far a job is, by its own word; see [`JobContext::progress`](crate::JobContext::progress).
@@ -124,6 +126,18 @@ impl JobInfo {
     #[must_use]
     pub fn attr(&self, key: &str) -> Option<&serde_json::Value> {
         self.attrs.get(key)
+    }
+
+    /// The file that its stdout goes to; see [`redirect_output`](crate::Job::redirect_output).
+    #[must_use]
+    pub fn stdout_path(&self) -> Option<&Path> {
+        self.output[0].as_deref()
+    }
+
+    /// The file that its stderr goes to; see [`redirect_output`](crate::Job::redirect_output).
+    #[must_use]
+    pub fn stderr_path(&self) -> Option<&Path> {
+        self.output[1].as_deref()
     }
 
     /// Why it has no result, if it is finished without one.

@@ -27,6 +27,8 @@
 //! | test what depends on time | [`ManualClock`] |
 //! | make a function callable in other processes | [`task`](macro@task) |
 //! | get the result, or why there is none | [`JobHandle`], [`JobError`] |
+//! | give a job a directory, files for its output | [`Job::change_dir`], [`Job::redirect_output`] |
+//! | have what a job logs in its own file | [`logging`] |
 //! | look at many jobs | [`Jobs`], [`Stats`] |
 //!
 //! # Theory of operation
@@ -49,10 +51,12 @@ mod dispatcher;
 mod engine;
 mod error;
 mod event;
+mod files;
 mod forkserver;
 mod id;
 mod info;
 mod job;
+pub mod logging;
 pub mod prelude;
 #[cfg(feature = "signals")]
 mod signals;
@@ -114,12 +118,13 @@ pub use event::{Events, JobEvent};
 /// async fn later() {} // a task runs to its end
 /// ```
 pub use executor_engine_macros::task;
+pub use files::{CacheDir, Directory, JobWriter, Redirect, Tee};
 pub use forkserver::init;
 pub use id::JobId;
 pub use info::{JobInfo, Progress};
 pub use job::{
     Arg, ArgPack, Backoff, Context, IntoArg, IntoArgs, Job, JobContext, JobHandle, JobKind, Local,
-    LocalJob, Output, Process, ProcessJob, Thread, ThreadJob,
+    LocalJob, Output, Process, ProcessJob, RunsFunction, RunsHere, Thread, ThreadJob,
 };
 #[cfg(feature = "signals")]
 pub use signals::SignalGuard;

@@ -1,6 +1,6 @@
 //! What most programs use: `use executor_engine::prelude::*;`.
 
 pub use crate::{
-    Context, Engine, JobContext, JobError, JobHandle, JobId, LocalJob, ProcessJob, Shutdown,
-    Status, Task, ThreadJob, task,
+    CacheDir, Context, Engine, JobContext, JobError, JobHandle, JobId, LocalJob, ProcessJob,
+    Shutdown, Status, Task, ThreadJob, task,
 };

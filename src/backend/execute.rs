@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use super::{Here, Reports};
 use crate::clock;
+use crate::error::JobError;
+use crate::files::{self, Surroundings};
 use crate::job::{AnyJob, Caller, judge};
 
 /// Runs a job that the caller has claimed, and reports it. Takes the time and gives the time
@@ -17,7 +19,12 @@ pub(crate) fn execute(job: &Arc<dyn AnyJob>, reports: &dyn Reports, now: u64) ->
         reports.post_started(key, now);
         reports.drive();
     }
-    let ok = Here::running(key, || job.run_here(Caller(job)));
+    let surroundings = head.surroundings();
+    let ok = if surroundings.is_none() && files::is_plain() {
+        Here::running(key, || job.run_here(Caller(job)))
+    } else {
+        run_in_place(job, surroundings)
+    };
     let ended = judge(&**job, ok);
     let then = clock::now();
     if tells_start {
@@ -27,4 +34,20 @@ pub(crate) fn execute(job: &Arc<dyn AnyJob>, reports: &dyn Reports, now: u64) ->
         reports.finished(key, ended, then);
     }
     then
+}
+
+/// Runs a job that asked for a place of its own, or that runs on a thread which has had one.
+fn run_in_place(job: &Arc<dyn AnyJob>, surroundings: Option<&Surroundings>) -> bool {
+    let nested = Here::in_job();
+    let ran = files::run_in_place(surroundings, nested, || {
+        let ok = Here::running(job.head().key(), || job.run_here(Caller(job)));
+        if !ok && let (Some(surroundings), Some(error)) = (surroundings, job.error()) {
+            surroundings.complain(&error);
+        }
+        ok
+    });
+    ran.unwrap_or_else(|error| {
+        job.store_error(JobError::no_place(error.to_string()));
+        false
+    })
 }

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use crate::files;
 use crate::job::{EngineId, KindId};
 
 /// What a thread of an engine is.
@@ -35,6 +36,7 @@ impl Here {
     /// Marks this thread as one of the engine's.
     pub(crate) fn enter(engine: EngineId, server: KindId) {
         HERE.set(Some(Self { engine, server, job: None }));
+        files::settle_new_thread();
     }
 
     /// What this thread is, if it is one of that engine's.

@@ -13,6 +13,7 @@ use crate::clock::{Clock, ManualClock};
 use crate::condition::Zone;
 use crate::dispatcher::{Backends, Core, Dispatcher, Limits, Names, Rates};
 use crate::error::{Error, Kind, Result};
+use crate::files;
 use crate::forkserver;
 use crate::job::{EngineId, JobKind, KindId, install_hook};
 
@@ -50,6 +51,7 @@ pub struct EngineBuilder {
     worker_exe: Option<PathBuf>,
     clock: Clock,
     time_zone: Option<String>,
+    pub(super) cache_dir: Option<PathBuf>,
     priority_ageing: Duration,
     resources: Vec<(String, u64)>,
     kind_rates: Vec<(JobKind, u32, Duration)>,
@@ -72,6 +74,7 @@ impl Default for EngineBuilder {
             worker_exe: None,
             clock: Clock::System,
             time_zone: None,
+            cache_dir: None,
             priority_ageing: Duration::from_secs(60),
             resources: Vec::new(),
             kind_rates: Vec::new(),
@@ -384,7 +387,7 @@ impl EngineBuilder {
     ///
     /// # Errors
     /// A setting of zero where that means that nothing could ever run; a fork server whose
-    /// `main` was reached (see [`init`](crate::init)); a thread that the system refuses.
+    /// `main` was reached (see [`init`](crate::init)); a cache directory whose path is none; a thread that the system refuses.
     ///
     /// ```
     /// # use executor_engine::prelude::*;
@@ -396,6 +399,8 @@ impl EngineBuilder {
         if forkserver::token_present() {
             return Err(Kind::NotIntercepted.into());
         }
+        let cache = self.cache_dir.as_deref().map(files::absolute).transpose();
+        let cache = cache.map_err(|why| Kind::InvalidSetting(format!("cache_dir: {why}")))?;
         install_hook();
         let engine = EngineId::next();
         let zone = self.time_zone.as_deref().map(Zone::named).transpose();
@@ -428,7 +433,7 @@ impl EngineBuilder {
                 ]
             })
             .map_err(|error| Error::io("the dispatcher could not be started", error))?;
-        Ok(Engine::new_with(dispatcher, zone))
+        Ok(Engine::new_with(dispatcher, zone, cache))
     }
 
     fn limits(&self) -> (Limits, Names) {

@@ -1,5 +1,6 @@
 //! [`Engine`]: submit, wait, look, shut down.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use crate::dispatcher::{
     Dispatcher, Impossible, Need, Nested, Payload, Refusal, Rules, Submission,
 };
 use crate::error::{Error, Kind, Result};
+use crate::files::Cache;
 use crate::id::JobId;
 use crate::job::{Job, JobHandle, KindId, Meta};
 use crate::task;
@@ -42,6 +44,8 @@ pub(super) struct Owner {
     dispatcher: Arc<Dispatcher>,
     /// Of the clocks and weekdays in conditions that name none; the system's, if `None`.
     zone: Option<Zone>,
+    /// The last reference that goes, so that a directory for the time being goes last.
+    cache: Arc<Cache>,
 }
 
 impl Owner {
@@ -107,15 +111,35 @@ pub struct Stats {
 }
 
 impl Engine {
-    pub(super) fn new_with(dispatcher: Arc<Dispatcher>, zone: Option<Zone>) -> Self {
+    pub(super) fn new_with(
+        dispatcher: Arc<Dispatcher>,
+        zone: Option<Zone>,
+        cache: Option<PathBuf>,
+    ) -> Self {
         let engine = dispatcher.engine();
-        let owner = Arc::new(Owner { dispatcher, zone });
+        let cache = Cache::register(engine.number(), cache);
+        let owner = Arc::new(Owner { dispatcher, zone, cache });
         context::register(engine, &owner);
         Self { owner }
     }
 
     pub(super) fn owned_by(owner: Arc<Owner>) -> Self {
         Self { owner }
+    }
+
+    pub(super) fn cache(&self) -> &Cache {
+        &self.owner.cache
+    }
+
+    /// Settles what the paths that the job names mean, from where the calling thread is.
+    fn settle<K, T>(&self, job: &mut Job<K, T>) -> Result<()> {
+        let id = job.id();
+        match job.meta.as_mut().and_then(|meta| meta.surroundings.as_mut()) {
+            None => Ok(()),
+            Some(surroundings) => surroundings
+                .settle(&self.owner.cache, id)
+                .map_err(|why| Kind::InvalidPath(id, why).into()),
+        }
     }
 
     pub(super) fn dispatcher(&self) -> &Dispatcher {
@@ -127,7 +151,8 @@ impl Engine {
     ///
     /// # Errors
     /// The engine was shut down; a job that it depends on belongs to another engine; it would
-    /// wait for itself; its condition makes no sense; its task is not in the registry, or twice.
+    /// wait for itself; its condition makes no sense; its task is not in the registry, or twice; a
+    /// path that it names is none.
     ///
     /// ```
     /// # use executor_engine::prelude::*;
@@ -138,6 +163,7 @@ impl Engine {
     /// ```
     pub fn submit<K, T: 'static>(&self, mut job: Job<K, T>) -> Result<JobHandle<T>> {
         let now = clock::now();
+        self.settle(&mut job)?;
         let condition = job.take_condition();
         let rules = self.rules(job.meta.as_deref())?;
         let submission = self.admit(&job.job.clone().into_any_job(), condition, rules, now)?;
@@ -179,9 +205,10 @@ impl Engine {
         let mut submissions = Vec::with_capacity(jobs.size_hint().0);
         for mut job in jobs {
             let condition = job.take_condition();
-            let admitted = self.rules(job.meta.as_deref()).and_then(|rules| {
-                self.admit(&job.job.clone().into_any_job(), condition, rules, now)
-            });
+            let admitted =
+                self.settle(&mut job).and_then(|()| self.rules(job.meta.as_deref())).and_then(
+                    |rules| self.admit(&job.job.clone().into_any_job(), condition, rules, now),
+                );
             match admitted {
                 Ok(submission) => submissions.push(submission),
                 Err(error) => {

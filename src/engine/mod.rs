@@ -1,6 +1,7 @@
 //! The front door: it checks what comes in, sends it on, and decides nothing.
 
 mod builder;
+mod cache;
 mod context;
 mod control;
 mod front;

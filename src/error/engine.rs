@@ -26,6 +26,8 @@ pub struct Error(Box<Kind>);
 pub(crate) enum Kind {
     /// A builder setting makes no sense.
     InvalidSetting(String),
+    /// A path that a job names is none.
+    InvalidPath(JobId, String),
     /// The engine no longer takes jobs.
     ShutDown,
     /// Jobs remain that nothing can make ready.
@@ -155,6 +157,13 @@ impl Error {
     #[must_use]
     pub fn is_invalid_setting(&self) -> bool {
         matches!(*self.0, Kind::InvalidSetting(_))
+    }
+
+    /// A path that the job names for its output or its directory is none: it is empty, or holds a
+    /// NUL byte.
+    #[must_use]
+    pub fn is_invalid_path(&self) -> bool {
+        matches!(*self.0, Kind::InvalidPath(..))
     }
 
     /// The engine was shut down and takes no more jobs.
@@ -289,6 +298,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.0 {
             Kind::InvalidSetting(text) => f.write_str(text),
+            Kind::InvalidPath(id, why) => write!(f, "job {id} was not accepted: {why}"),
             Kind::ShutDown => {
                 f.write_str("the engine was shut down and takes no more jobs: make a new one")
             }

@@ -44,6 +44,8 @@ enum Kind {
     WorkerDied(WorkerDeath),
     /// No worker process could be had.
     NoWorker(String),
+    /// The job's directory or a file for its output could not be had.
+    NoPlace(String),
     /// Arguments or the result could not be encoded or decoded.
     Codec(String),
     /// The job is not finished, and what it waits for cannot happen by itself.
@@ -194,6 +196,10 @@ impl JobError {
         Self(Arc::new(Kind::NoWorker(why)))
     }
 
+    pub(crate) fn no_place(why: String) -> Self {
+        Self(Arc::new(Kind::NoPlace(why)))
+    }
+
     pub(crate) fn codec(what: String) -> Self {
         Self(Arc::new(Kind::Codec(what)))
     }
@@ -240,6 +246,13 @@ impl JobError {
     #[must_use]
     pub fn is_no_worker(&self) -> bool {
         matches!(*self.0, Kind::NoWorker(_))
+    }
+
+    /// The directory that the job was to run in, or a file for its output, could not be had: the
+    /// message says which and why. The function was not called.
+    #[must_use]
+    pub fn is_no_place(&self) -> bool {
+        matches!(*self.0, Kind::NoPlace(_))
     }
 
     /// Arguments or the result could not be encoded or decoded.
@@ -356,6 +369,7 @@ impl fmt::Display for JobError {
             Kind::TimedOut(limit) => write!(f, "the job took longer than its timeout of {limit:?}"),
             Kind::WorkerDied(death) => fmt::Display::fmt(death, f),
             Kind::NoWorker(why) => write!(f, "no worker process: {why}"),
+            Kind::NoPlace(why) => write!(f, "the job was not begun: {why}"),
             Kind::Codec(what) => f.write_str(what),
             Kind::Stalled(why) => write!(f, "the job cannot start: {why}"),
             Kind::Taken => {

@@ -1,6 +1,6 @@
 //! A worker: a process that receives requests, runs their tasks and replies.
 
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
@@ -12,15 +12,17 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Pid, getppid, setpgid};
 
 use crate::error::{JobError, PanicInfo};
+use crate::files::{self, InPlace, Place};
 use crate::info::Progress;
 use crate::job;
 use crate::sys::{self, Page};
-use crate::task::{self, TaskFailure};
+use crate::task::{self, TaskDef, TaskFailure};
 use crate::wire::claims::Claims;
 use crate::wire::codec;
 use crate::wire::frame::{Decoder, HEADER, Header};
 use crate::wire::message::{
-    NOTE_PROGRESS, REPLY_CODEC, REPLY_FAILED, REPLY_OK, REPLY_PANICKED, REPLY_SKIPPED, REQUEST,
+    NOTE_PROGRESS, REPLY_CODEC, REPLY_FAILED, REPLY_NO_PLACE, REPLY_OK, REPLY_PANICKED,
+    REPLY_SKIPPED, REQUEST, REQUEST_PLACED,
 };
 
 /// The exit code of a worker that could not begin: "system error" in `sysexits.h`.
@@ -123,7 +125,7 @@ fn serve(socket: &OwnedFd, page: &Page, slot: u32, frame_cap: u64) {
         loop {
             let Ok(next) = decoder.next() else { return };
             let Some((header, range)) = next else { break };
-            if header.kind != REQUEST {
+            if !matches!(header.kind, REQUEST | REQUEST_PLACED) {
                 return;
             }
             if let Some(wire) = &mut *WIRE.lock() {
@@ -136,6 +138,10 @@ fn serve(socket: &OwnedFd, page: &Page, slot: u32, frame_cap: u64) {
                 return;
             }
             drop(whole);
+            if header.kind == REQUEST_PLACED && files::is_lost() {
+                // What was sent ahead goes to other workers.
+                return;
+            }
             if reply.capacity() > KEEP {
                 reply = Vec::new();
             }
@@ -177,6 +183,28 @@ fn perform(header: Header, body: &[u8], reply: &mut Vec<u8>) -> u8 {
         Ok(task) => task,
         Err(text) => return replace(reply, REPLY_CODEC, text.as_bytes()),
     };
+    if header.kind == REQUEST {
+        return call(task, args, reply);
+    }
+    let Some((place, args)) = Place::split(args) else {
+        return replace(reply, REPLY_CODEC, b"the request is shorter than its place");
+    };
+    match InPlace::enter(&place) {
+        Err(error) => replace(reply, REPLY_NO_PLACE, error.to_string().as_bytes()),
+        Ok(_in_place) => {
+            let kind = call(task, args, reply);
+            if kind == REPLY_FAILED && place.stderr().is_some() {
+                // A panic has said so by itself.
+                let text = String::from_utf8_lossy(&reply[HEADER..]).into_owned();
+                let _ = writeln!(io::stderr(), "{}", JobError::failure_text(text));
+            }
+            kind
+        }
+    }
+}
+
+/// Calls the task and puts what came of it into the reply.
+fn call(task: &TaskDef, args: &[u8], reply: &mut Vec<u8>) -> u8 {
     match job::catch(|| Ok(task.run(args, reply))) {
         Ok(Ok(())) => REPLY_OK,
         Ok(Err(TaskFailure::Failed(error))) => {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::os::unix::ffi::OsStringExt;
 use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::args::{Arg, Caller, Gather, IntoArg};
 use super::cell::AnyJob;
 use super::head::{Attrs, Stop};
+use super::output;
 use crate::error::{CancelReason, JobError};
 use crate::id::JobId;
 use crate::info::Progress;
@@ -33,8 +35,8 @@ pub struct Context;
 /// What a job's function can know and tell of its job: passed to functions that take one, where
 /// the caller passes [`Context`]. Cheap to clone; can be sent to other threads of the job.
 ///
-/// Tasks can take one too. In a worker process it knows the job's id, name, attempt and
-/// attributes, and tells its progress; a cancellation ends the process there, so it need not be
+/// Tasks can take one too. In a worker process it knows the job's id, name, attempt,
+/// attributes and cache directory, and tells its progress; a cancellation ends the process there, so it need not be
 /// asked for.
 ///
 /// ```
@@ -80,6 +82,8 @@ struct Snapshot {
     attempt: u32,
     /// As JSON text.
     attrs: Vec<(String, String)>,
+    /// Where its cache directory is or would be, as bytes.
+    cache: Option<Vec<u8>>,
     granted: Vec<(String, Vec<u32>)>,
     #[serde(skip)]
     parsed: OnceLock<Attrs>,
@@ -332,6 +336,14 @@ impl JobContext {
         }
     }
 
+    /// Where the job's cache directory is or would be, if it runs in a worker process.
+    pub(super) fn cache_from_afar(&self) -> Option<&[u8]> {
+        match &self.0 {
+            Inner::Here(_) => None,
+            Inner::There(snapshot) => snapshot.cache.as_deref(),
+        }
+    }
+
     /// The job, if it runs in its engine's own process.
     pub(crate) fn job(&self) -> Option<&Arc<dyn AnyJob>> {
         match &self.0 {
@@ -352,6 +364,8 @@ impl Snapshot {
             // It is encoded before it begins.
             attempt: head.attempt() + 1,
             attrs: attrs.map(|(key, value)| (key.clone(), value.to_string())).collect(),
+            cache: output::cache_of(head)
+                .map(|cache| cache.path_of(head.id()).into_os_string().into_vec()),
             granted: resources.map(|name| (name.clone(), head.granted(name))).collect(),
             parsed: OnceLock::new(),
         }

@@ -413,6 +413,10 @@ impl JobInfo {
             error: if status.is_finished() { job.error() } else { None },
             progress: head.progress(),
             attrs: head.meta().map_or_else(BTreeMap::new, |meta| meta.attrs.clone()),
+            output: head.surroundings().map_or([None, None], |surroundings| {
+                let place = surroundings.place();
+                [place.stdout(), place.stderr()].map(|path| path.map(Into::into))
+            }),
         }
     }
 }

@@ -16,6 +16,7 @@ use super::gate::Gate;
 use super::panics;
 use super::retry::Retry;
 use crate::condition::Condition;
+use crate::files::Surroundings;
 use crate::id::JobId;
 use crate::info::Progress;
 use crate::status::Status;
@@ -81,6 +82,8 @@ pub(crate) struct Meta {
     /// Which units it has, by the resource's name.
     granted: Mutex<BTreeMap<String, Vec<u32>>>,
     pub(crate) attrs: Attrs,
+    /// Where it runs and where its output goes, if it asked for anything.
+    pub(crate) surroundings: Option<Box<Surroundings>>,
     pub(crate) callbacks: Callbacks,
     /// How far the job is, by its own word.
     progress: Mutex<Option<Progress>>,
@@ -102,6 +105,7 @@ impl Meta {
             && self.priority == 0
             && self.resources.is_empty()
             && self.attrs.is_empty()
+            && self.surroundings.is_none()
             && self.callbacks.is_empty()
     }
 }
@@ -406,6 +410,11 @@ impl Head {
 
     pub(crate) fn progress(&self) -> Option<Progress> {
         self.meta()?.progress.lock().clone()
+    }
+
+    /// What the job asked of where it runs and where its output goes.
+    pub(crate) fn surroundings(&self) -> Option<&Surroundings> {
+        self.meta()?.surroundings.as_deref()
     }
 
     pub(crate) fn name(&self) -> Option<&str> {

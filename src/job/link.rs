@@ -14,6 +14,7 @@ use super::engine_id::EngineId;
 use super::head::Head;
 use crate::error::CancelReason;
 use crate::error::Result;
+use crate::files;
 
 /// The engine, as handles see it. Handles do not keep it alive: an engine ends when its last
 /// `Engine` is dropped, whatever handles remain.
@@ -51,6 +52,7 @@ impl EngineId {
     /// The engine has ended: its jobs are all finished.
     pub(crate) fn unregister(self) {
         ENGINES.write().remove(&self);
+        files::forget_cache(self.number());
     }
 
     /// The engine, if it has not ended.

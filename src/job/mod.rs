@@ -10,6 +10,7 @@
 //! | [`head`] | what it knows of the job, whatever its types |
 //! | [`gate`] | its status, and those who wait for its end |
 //! | [`context`] | what a job's function can know and tell of its job |
+//! | [`output`] | output, directory and log of jobs whose function this program calls |
 //! | [`handle`] | what a user holds of a submitted job |
 //! | [`engine_id`], [`link`] | which engine a job belongs to, and what handles ask of it |
 //! | [`retry`] | trying again: how often, when, after which errors |
@@ -26,6 +27,7 @@ mod handle;
 mod head;
 mod link;
 mod local;
+mod output;
 mod panics;
 mod process;
 mod retry;
@@ -39,6 +41,7 @@ pub use context::{Context, JobContext};
 pub use handle::JobHandle;
 pub use head::JobKind;
 pub use local::{Local, LocalJob};
+pub use output::{RunsFunction, RunsHere};
 pub use process::{Process, ProcessJob};
 pub use retry::Backoff;
 pub use thread::{Thread, ThreadJob};

@@ -22,7 +22,8 @@ pub enum Process {}
 /// nothing else is touched.
 ///
 /// A worker's stdin is empty (`/dev/null`), its stdout is the engine's, and what it writes to
-/// stderr goes to the engine's stderr, the last lines being kept for errors.
+/// stderr goes to the engine's stderr, the last lines being kept for errors; but see
+/// [`redirect_output`](Job::redirect_output).
 ///
 /// ```
 /// use executor_engine::prelude::*;

@@ -71,6 +71,26 @@ pub(crate) fn install_output(
     Ok(fchdir(directory)?)
 }
 
+/// Makes stdout and stderr of this process lead elsewhere.
+pub(crate) fn lead_output_to(stdout: &OwnedFd, stderr: &OwnedFd) -> io::Result<()> {
+    dup2_stdout(stdout)?;
+    Ok(dup2_stderr(stderr)?)
+}
+
+unsafe extern "C" {
+    /// Of the C library.
+    #[link_name = "stdout"]
+    static C_STDOUT: *mut libc::FILE;
+}
+
+/// Writes out what C code of this process has printed and the C library still holds. (Its stderr
+/// holds nothing back. Other streams are let alone: a thread may have one locked, and wait.)
+pub(crate) fn flush_c_stdout() {
+    // SAFETY: the C library defines the variable in every program and sets it before anything of
+    // the program runs; `fflush` locks the stream.
+    unsafe { libc::fflush(C_STDOUT) };
+}
+
 /// Closes every descriptor from `first` on, but `but`.
 pub(crate) fn close_fds_from(first: u32, but: &OwnedFd) {
     let but = u32::try_from(but.as_raw_fd()).unwrap_or(0);

@@ -20,8 +20,8 @@ mod socket;
 #[cfg(test)]
 pub(crate) use fds::duplicate_of;
 pub(crate) use fds::{
-    close_fds_from, install_null_stdin, install_output, is_socket, nonblocking_pipe, pidfd,
-    take_stdin, working_directory,
+    close_fds_from, flush_c_stdout, install_null_stdin, install_output, is_socket, lead_output_to,
+    nonblocking_pipe, pidfd, take_stdin, working_directory,
 };
 pub(crate) use init_array::{keep_linked, run_later_constructors};
 pub(crate) use page::Page;

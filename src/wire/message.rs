@@ -11,7 +11,7 @@ use super::frame::{HEADER, Header};
 
 /// The version of everything in this module, [`frame`](super::frame) and
 /// [`claims`](super::claims).
-pub(crate) const PROTOCOL: u32 = 2;
+pub(crate) const PROTOCOL: u32 = 3;
 
 /// The longest control message: what a process's environment can hold, and some.
 pub(crate) const CONTROL_CAP: u64 = 16 << 20;
@@ -21,6 +21,9 @@ pub(crate) const CONTROL: u8 = 0x10;
 
 /// A request: the name of a task, of `extra` bytes, and its encoded arguments.
 pub(crate) const REQUEST: u8 = 0x20;
+/// A request with a place to run in: as [`REQUEST`], but between name and arguments there is the
+/// length of an encoded [`Place`](crate::files::Place), in four bytes, and that.
+pub(crate) const REQUEST_PLACED: u8 = 0x21;
 
 /// A reply: the encoded result.
 pub(crate) const REPLY_OK: u8 = 0x30;
@@ -32,6 +35,8 @@ pub(crate) const REPLY_PANICKED: u8 = 0x32;
 pub(crate) const REPLY_CODEC: u8 = 0x33;
 /// A reply: the request was taken back and did not run.
 pub(crate) const REPLY_SKIPPED: u8 = 0x34;
+/// A reply: the request's place could not be had, and the task was not called; a text.
+pub(crate) const REPLY_NO_PLACE: u8 = 0x35;
 
 /// No reply, but a word before it: how far the job is, an encoded
 /// [`Progress`](crate::info::Progress).

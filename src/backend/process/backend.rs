@@ -12,7 +12,7 @@ use crate::backend::{Backend, Reports, Run};
 use crate::error::JobError;
 use crate::job::{AnyJob, Caller};
 use crate::sys;
-use crate::wire::message::ToServer;
+use crate::wire::message::{REQUEST, REQUEST_PLACED, ToServer};
 
 /// Runs process jobs.
 pub(crate) struct ProcessBackend {
@@ -159,6 +159,13 @@ fn encode(settings: &Settings, run: Run) -> Result<Queued, (Run, JobError)> {
         return Err((run, JobError::codec("the name of its task is too long".into())));
     }
     let mut args = Vec::new();
+    let mut kind = REQUEST;
+    if let Some(surroundings) = run.job.head().surroundings() {
+        kind = REQUEST_PLACED;
+        if let Err(error) = surroundings.place().put(&mut args) {
+            return Err((run, JobError::no_place(error.to_string())));
+        }
+    }
     if let Err(error) = run.job.encode_args(Caller(&run.job), &mut args) {
         return Err((run, error));
     }
@@ -173,7 +180,7 @@ fn encode(settings: &Settings, run: Run) -> Result<Queued, (Run, JobError)> {
         return Err((run, error));
     }
     let fresh = run.job.head().meta().is_some_and(|meta| meta.fresh_process);
-    Ok(Queued { run, task, args: Args::new(args), fresh, claimed: false, deaths: 0 })
+    Ok(Queued { run, task, kind, args: Args::new(args), fresh, claimed: false, deaths: 0 })
 }
 
 impl Pool {

@@ -1,5 +1,6 @@
 //! Workers and fork servers that have ended.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -9,6 +10,7 @@ use nix::sys::signal::Signal;
 use super::pool::Pool;
 use super::server;
 use super::shared::Shared;
+use super::stderr::last_lines;
 use super::worker::{End, Inbox, Queued, State, Worker};
 use crate::error::{JobError, WorkerDeath};
 use crate::sys;
@@ -65,11 +67,20 @@ impl Shared {
             // Its socket is shut down, so this ends with the end of the stream.
             posted |= self.receive(id, &mut inbox, &socket, false, None).posted;
         }
-        let Some(stderr) = self.locked(|pool| pool.workers.get(&id).map(|w| w.stderr.clone())).0
-        else {
-            return posted;
-        };
-        let tail = stderr.drain();
+        let dead = self.locked(|pool| {
+            let worker = pool.workers.get(&id)?;
+            let at_work = worker.head().and_then(|entry| entry.job.as_ref());
+            Some((worker.stderr.clone(), at_work.map(|job| Arc::clone(&job.run.job))))
+        });
+        let Some((stderr, at_work)) = dead.0 else { return posted };
+        let mut tail = stderr.drain();
+        // A job whose stderr is a file has left its last words there.
+        let place = at_work.as_ref().and_then(|job| job.head().surroundings());
+        if let Some(end) = place.and_then(|place| place.place().stderr_end())
+            && !end.is_empty()
+        {
+            tail = last_lines(&end);
+        }
         let ((), failed) = self.locked(|pool| {
             pool.inter(id, tail);
             pool.schedule(self);

@@ -14,7 +14,8 @@ use crate::job::{AnyJob, note_progress};
 use crate::sys;
 use crate::wire::codec;
 use crate::wire::message::{
-    NOTE_PROGRESS, REPLY_CODEC, REPLY_FAILED, REPLY_OK, REPLY_PANICKED, REPLY_SKIPPED,
+    NOTE_PROGRESS, REPLY_CODEC, REPLY_FAILED, REPLY_NO_PLACE, REPLY_OK, REPLY_PANICKED,
+    REPLY_SKIPPED,
 };
 
 /// What a batch of replies came to.
@@ -136,7 +137,7 @@ impl Pool {
                 entry.seq == header.seq
                     && match header.kind {
                         REPLY_SKIPPED => entry.job.is_none(),
-                        REPLY_OK | REPLY_FAILED | REPLY_PANICKED | REPLY_CODEC => {
+                        REPLY_OK | REPLY_FAILED | REPLY_PANICKED | REPLY_CODEC | REPLY_NO_PLACE => {
                             entry.job.is_some()
                         }
                         _ => false,
@@ -189,6 +190,7 @@ fn settle(job: &Arc<dyn AnyJob>, kind: u8, bytes: &[u8]) -> bool {
             Ok(info) => JobError::panic(info),
             Err(error) => JobError::codec(format!("a panic's message does not decode: {error}")),
         },
+        REPLY_NO_PLACE => JobError::no_place(text()),
         _ => JobError::codec(text()),
     };
     job.store_error(error);

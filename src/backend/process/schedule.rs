@@ -17,7 +17,6 @@ use super::shared::Shared;
 use super::worker::{InFlight, Queued};
 use crate::clock;
 use crate::wire::frame::Header;
-use crate::wire::message::REQUEST;
 
 /// Where a job goes.
 enum Place {
@@ -147,7 +146,7 @@ impl Pool {
             seq,
             // Checked when the job was encoded.
             extra: u16::try_from(name.len()).unwrap_or(u16::MAX),
-            kind: REQUEST,
+            kind: job.kind,
         };
         worker.out.push(&header.to_bytes(), name, &job.args);
         worker.in_flight.push_back(InFlight { seq, job: Some(job) });

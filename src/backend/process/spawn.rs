@@ -12,6 +12,7 @@ use super::stderr::Tail;
 use super::threads::Threads;
 use super::worker::{Birth, Queued, State, Worker};
 use crate::error::JobError;
+use crate::files;
 use crate::sys;
 use crate::wire::claims::Claims;
 use crate::wire::message::ToServer;
@@ -131,7 +132,7 @@ fn make(
 ) -> io::Result<Worker> {
     let (ours, theirs) = sys::pair()?;
     let (stderr, stderr_end) = sys::nonblocking_pipe()?;
-    let directory = sys::working_directory()?;
+    let directory = files::program_directory()?;
     let stdout = io::stdout().as_fd().try_clone_to_owned()?;
     let environment = sys::environment();
     let news = server.environment.as_ref() != Some(&environment);

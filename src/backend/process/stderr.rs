@@ -91,7 +91,8 @@ impl State {
     }
 }
 
-fn last_lines(bytes: &[u8]) -> String {
+/// The last lines of a text.
+pub(super) fn last_lines(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let ends = text.trim_end().rmatch_indices('\n');
     let from = ends.map(|(at, _)| at + 1).nth(TAIL_LINES - 1).unwrap_or(0);

@@ -21,6 +21,8 @@ use crate::wire::frame::{Decoder, Header};
 pub(super) struct Queued {
     pub(super) run: Run,
     pub(super) task: &'static TaskDef,
+    /// The kind of its request.
+    pub(super) kind: u8,
     pub(super) args: Args,
     /// It wants a process of its own.
     pub(super) fresh: bool,
