@@ -26,6 +26,8 @@
 //! | say when a job may run | [`condition`], [`Job::condition`] |
 //! | test what depends on time | [`ManualClock`] |
 //! | make a function callable in other processes | [`task`](macro@task) |
+//! | yield many values, read while the job runs | [`ThreadJob::stream`](Job::<Thread, _>::stream), [`Yield`], [`Reader`] |
+//! | run an async function | [`ThreadJob::async_fn`](Job::<Thread, _>::async_fn) |
 //! | get the result, or why there is none | [`JobHandle`], [`JobError`] |
 //! | look at many jobs | [`Jobs`], [`Stats`] |
 //!
@@ -115,7 +117,8 @@ pub use id::JobId;
 pub use info::{JobInfo, Progress};
 pub use job::{
     Arg, ArgPack, Backoff, Context, IntoArg, IntoArgs, Job, JobContext, JobHandle, Local, LocalJob,
-    Output, Process, ProcessJob, Thread, ThreadJob,
+    Output, Process, ProcessJob, Reader, Stream, StreamEnd, StreamStopped, Streaming, Thread,
+    ThreadJob, Yield, block_on,
 };
 pub use status::Status;
 pub use task::{Callable, CallableOnce, Task, TryCallable, TryCallableOnce};

@@ -2,5 +2,5 @@
 
 pub use crate::{
     Context, Engine, JobContext, JobError, JobHandle, JobId, LocalJob, ProcessJob, Shutdown,
-    Status, Task, ThreadJob, task,
+    Status, StreamStopped, Task, ThreadJob, Yield, task,
 };

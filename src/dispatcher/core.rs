@@ -44,6 +44,8 @@ pub(crate) struct Core<P> {
     pub(super) counts: Counts,
     /// Jobs that are out and block on another job.
     pub(super) blocked: Vec<Blocked>,
+    /// Of these, streams that block on those who read them, and so, as it were, on themselves.
+    pub(super) lent: usize,
     /// When waiting jobs are to be looked at again.
     pub(super) wheel: Wheel,
     /// Waiting jobs that time alone, or a custom condition's answer, may make ready.
@@ -76,6 +78,7 @@ impl<P: Clone> Core<P> {
             ready: Ready::new(limits),
             counts: Counts::default(),
             blocked: Vec::new(),
+            lent: 0,
             wheel: Wheel::new(),
             live: 0,
             delayed: 0,
@@ -103,6 +106,8 @@ impl<P: Clone> Core<P> {
             Event::TakeInline { key, over } => self.take_inline(key, over, effects),
             Event::Blocked { key, on } => self.block(key, on),
             Event::Unblocked { key } => self.unblock(key),
+            Event::Lent { key, lent: true } => self.block(key, key),
+            Event::Lent { key, lent: false } => self.take_back_lent(key),
             Event::StartOne => {
                 self.start_one(true, effects);
             }
@@ -257,6 +262,7 @@ impl<P: Clone> Core<P> {
             out.blocked = true;
             self.ready.give_back(node.kind);
             self.blocked.push(Blocked { key, on });
+            self.lent += usize::from(key == on);
         }
     }
 
@@ -267,6 +273,14 @@ impl<P: Clone> Core<P> {
         {
             self.ready.take(node.kind);
             self.blocked.retain(|blocked| blocked.key != key);
+        }
+    }
+
+    /// A stream goes on, or ends.
+    pub(super) fn take_back_lent(&mut self, key: Key) {
+        if self.lent > 0 && self.blocked.contains(&Blocked { key, on: key }) {
+            self.lent -= 1;
+            self.unblock(key);
         }
     }
 

@@ -74,7 +74,7 @@ impl<P: Clone> Core<P> {
 
     /// Whether unfinished jobs remain and nothing that the engine has can make one ready.
     pub(crate) fn is_stalled(&self) -> bool {
-        self.counts.unfinished > 0 && self.is_quiet() && self.live + self.delayed == 0
+        self.counts.unfinished > 0 && self.is_quiet() && self.live + self.delayed + self.lent == 0
     }
 
     /// Whether the engine is stalled for good: no job that blocks in its own code could still
@@ -83,7 +83,7 @@ impl<P: Clone> Core<P> {
         self.blocked.is_empty() && self.is_stalled()
     }
 
-    /// Whether nothing runs or is about to; jobs may wait.
+    /// Whether nothing runs or is about to; jobs may wait, and streams for their readers.
     pub(crate) fn is_quiet(&self) -> bool {
         self.ready.len() == 0 && self.counts.out == self.blocked.len()
     }
@@ -187,7 +187,7 @@ impl<P: Clone> Core<P> {
                     *at += 1;
                 }
             }
-            let own_code = || self.blocked.iter().find(|blocked| blocked.key == *key);
+            let own_code = || self.blocked.iter().find(|b| b.key == *key && b.on != *key);
             match needed.or_else(|| own_code().map(|b| b.on)) {
                 Some(next) => path.steps.push((next, 0)),
                 None => return Some(*key),

@@ -90,6 +90,8 @@ impl<P: Clone> Core<P> {
         for b in &self.blocked {
             assert!(self.is_open(b.on), "{}: blocks on {}, which has ended", b.key, b.on);
         }
+        let lent = self.blocked.iter().filter(|b| b.key == b.on).count();
+        assert_eq!(self.lent, lent, "the count of lent permits is off");
         assert_eq!(self.blocked.len(), blocked, "the list of blocked jobs is off");
         assert_eq!(self.finished_here, finished, "the count of finished jobs is off");
         assert_eq!(self.delayed, delayed, "the count of delayed jobs is off");

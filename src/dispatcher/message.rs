@@ -40,6 +40,9 @@ pub(crate) enum Event<P> {
     /// The running job goes on, before the end of what it blocked on; it takes a permit again,
     /// if need be one over the limit.
     Unblocked { key: Key },
+    /// The running job waits for those who read what it sends, or does so no more: it lends its
+    /// permit meanwhile.
+    Lent { key: Key, lent: bool },
     /// Nothing moves, though jobs are ready: start one, over the limit.
     StartOne,
     /// No more submissions.

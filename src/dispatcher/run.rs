@@ -72,6 +72,7 @@ pub(crate) struct Dispatcher {
 enum News {
     Started(Key),
     Ended(Key, Ended),
+    Lent(Key, bool),
 }
 
 /// What the core's lock protects.
@@ -293,6 +294,7 @@ impl Dispatcher {
             let event = match news {
                 News::Started(key) => Event::Started { key },
                 News::Ended(key, ended) => Event::Finished { key, ended },
+                News::Lent(key, lent) => Event::Lent { key, lent },
             };
             self.handle(desk, event, at);
             left -= 1;
@@ -385,6 +387,10 @@ impl Reports for Dispatcher {
 
     fn post_finished(&self, key: Key, ended: Ended) {
         self.news.push((News::Ended(key, ended), clock::now()));
+    }
+
+    fn post_lent(&self, key: Key, lent: bool) {
+        self.news.push((News::Lent(key, lent), clock::now()));
     }
 
     fn finished(&self, key: Key, ended: Ended, at: Nanos) {

@@ -24,11 +24,11 @@ use super::graph::Path;
 use super::message::{Event, Key, Nanos, Refusal};
 use super::run::{Desk, Dispatcher, Payload};
 use super::sleepers::Place;
-use crate::backend::{Here, execute, is_of};
+use crate::backend::{Here, Reports, execute, is_of};
 use crate::clock::{self, Timed};
 use crate::error::{CancelReason, Error, Kind, Result, StalledJob};
 use crate::id::JobId;
-use crate::job::{AnyJob, KindId, Link, Waiter};
+use crate::job::{AnyJob, KindId, Link, Status, Waiter, Word};
 
 impl Dispatcher {
     /// Wakes the sleepers whom the last events concern. (Those who wait for a job that ended are
@@ -134,7 +134,25 @@ impl Dispatcher {
         }
     }
 
-    fn wait_outside(&self, job: &Payload, deadline: Option<Instant>) -> Result<bool> {
+    /// Blocks until the job is finished or there is enough (`true`), or the time is up (`false`).
+    fn wait_or(
+        &self,
+        job: &Payload,
+        deadline: Option<Instant>,
+        enough: &dyn Fn() -> bool,
+    ) -> Result<bool> {
+        match Here::of(self.engine) {
+            Some(here) => self.wait_inside(here, job, deadline, enough),
+            None => self.wait_outside(job, deadline, enough),
+        }
+    }
+
+    fn wait_outside(
+        &self,
+        job: &Payload,
+        deadline: Option<Instant>,
+        enough: &dyn Fn() -> bool,
+    ) -> Result<bool> {
         let me = std::thread::current();
         let head = job.head();
         {
@@ -152,16 +170,16 @@ impl Dispatcher {
             desk.sleepers.enter(Place::Outside, me.clone());
             self.settle(desk);
         }
-        self.backends[head.kind() as usize].serve(job, deadline);
+        self.backends[head.kind() as usize].serve(job, deadline, enough);
         let answer = loop {
-            if !head.is_awaited_by(&me) {
+            if !head.is_awaited_by(&me) || enough() {
                 break Ok(true);
             }
             if is_over(deadline) {
                 break Ok(false);
             }
             sleep(deadline);
-            if !head.is_awaited_by(&me) {
+            if !head.is_awaited_by(&me) || enough() {
                 break Ok(true);
             }
             let mut desk = self.desk.take();
@@ -173,14 +191,20 @@ impl Dispatcher {
                 break Err(error);
             }
         };
-        if !matches!(answer, Ok(true)) {
+        if !matches!(answer, Ok(true)) || head.is_awaited_by(&me) {
             head.remove_waiter(&me);
         }
         self.desk.take().sleepers.leave(Place::Outside, &me);
         answer
     }
 
-    fn wait_inside(&self, here: Here, job: &Payload, deadline: Option<Instant>) -> Result<bool> {
+    fn wait_inside(
+        &self,
+        here: Here,
+        job: &Payload,
+        deadline: Option<Instant>,
+        enough: &dyn Fn() -> bool,
+    ) -> Result<bool> {
         let me = std::thread::current();
         let head = job.head();
         let goal = head.key();
@@ -191,7 +215,7 @@ impl Dispatcher {
             self.take_in_all(&mut desk);
             let mut found = None;
             let ended = if asleep { !head.is_awaited_by(&me) } else { head.status().is_finished() };
-            let answer = if ended {
+            let answer = if ended || enough() {
                 Some(Ok(true))
             } else if is_over(deadline) {
                 Some(Ok(false))
@@ -201,7 +225,7 @@ impl Dispatcher {
                 found = if asleep {
                     self.take_needed(&mut desk, goal, here.server, &mut path)
                 } else {
-                    self.take_offered(&mut desk, false, |core, try_take| {
+                    self.take_offered(&mut desk, goal, false, |core, try_take| {
                         core.offer(goal, &|kind| kind == here.server, try_take);
                     })
                 };
@@ -231,8 +255,8 @@ impl Dispatcher {
             }
             if asleep {
                 self.settle(desk);
-                self.backends[head.kind() as usize].serve(job, deadline);
-                if head.is_awaited_by(&me) {
+                self.backends[head.kind() as usize].serve(job, deadline, enough);
+                if !enough() && head.is_awaited_by(&me) {
                     sleep(deadline);
                 }
                 continue;
@@ -277,7 +301,7 @@ impl Dispatcher {
         let helpless: [bool; KindId::COUNT] = KindId::ALL.map(|of| {
             moves_nothing && matches!(of, KindId::Thread | KindId::Blocking) && all_sleep(desk, of)
         });
-        let found = self.take_offered(desk, moves_nothing, |core, try_take| {
+        let found = self.take_offered(desk, goal, moves_nothing, |core, try_take| {
             let may = |of| of == kind || helpless[of as usize];
             core.find_runnable(goal, path, moves_nothing, &may, try_take);
         });
@@ -289,10 +313,13 @@ impl Dispatcher {
         found
     }
 
-    /// Takes, and claims, a job that the core offers; `over` the limits if need be.
+    /// Takes, and claims, a job that the core offers; `over` the limits if need be. A stream is
+    /// none of them: it and its reader must run at once. But a local one, which has no other thread
+    /// than one that sleeps, will do if another job reads it.
     fn take_offered(
         &self,
         desk: &mut Desk,
+        goal: Key,
         over: bool,
         offer: impl FnOnce(&Core<Payload>, &mut TryTake<'_>),
     ) -> Option<Payload> {
@@ -302,6 +329,10 @@ impl Dispatcher {
         let mut queued = None;
         let mut claimed = None;
         offer(&desk.core, &mut |key, job, in_queue| {
+            let head = job.head();
+            if head.stream().is_some() && (head.kind() != KindId::Local || key == goal) {
+                return false;
+            }
             if in_queue {
                 let may = over || ready.has_permit(job.head().kind());
                 queued = may.then_some(key);
@@ -345,10 +376,34 @@ impl Timed for Dispatcher {
 
 impl Link for Dispatcher {
     fn wait_job(&self, job: &Arc<dyn AnyJob>, deadline: Option<Instant>) -> Result<bool> {
-        match Here::of(self.engine) {
-            Some(here) => self.wait_inside(here, job, deadline),
-            None => self.wait_outside(job, deadline),
+        self.wait_or(job, deadline, &|| false)
+    }
+
+    fn read_job(&self, job: &Arc<dyn AnyJob>, enough: &dyn Fn() -> bool) -> Result<()> {
+        let head = job.head();
+        if let Some(Here { server: KindId::Local, job: Some(reader), .. }) = Here::of(self.engine)
+            && head.kind() == KindId::Local
+            && head.status() == Status::Pending
+        {
+            // The lane is this thread.
+            return Err(Kind::Stalled(vec![StalledJob {
+                id: head.id(),
+                name: head.name().map(Into::into),
+                waits_for: vec![JobId::from_count(reader)],
+                unsubmitted: Vec::new(),
+            }])
+            .into());
         }
+        self.wait_or(job, None, enough).map(drop)
+    }
+
+    fn lend(&self, job: &Arc<dyn AnyJob>, lent: bool) {
+        self.post_lent(job.head().key(), lent);
+        self.drive();
+    }
+
+    fn tell_stream(&self, job: &Arc<dyn AnyJob>, word: Word) {
+        self.backends[job.head().kind() as usize].tell_stream(job, word);
     }
 
     fn cancel_job(&self, job: &Arc<dyn AnyJob>, reason: CancelReason) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::task::Waker;
 use std::thread::Thread;
@@ -14,6 +14,7 @@ use super::engine_id::EngineId;
 use super::gate::Gate;
 use super::panics;
 use super::retry::Retry;
+use super::stream::AnyStream;
 use crate::condition::Condition;
 use crate::id::JobId;
 use crate::info::Progress;
@@ -58,6 +59,8 @@ pub(crate) struct Meta {
     pub(crate) attempt_timeout: Option<Duration>,
     pub(crate) tags: Vec<String>,
     pub(crate) attrs: Attrs,
+    /// What a stream's producer and readers share.
+    pub(crate) stream: Option<Arc<dyn AnyStream>>,
     /// How far the job is, by its own word.
     progress: Mutex<Option<Progress>>,
 }
@@ -76,6 +79,7 @@ impl Meta {
             && timeout.or(*attempt_timeout).is_none()
             && self.tags.is_empty()
             && self.attrs.is_empty()
+            && self.stream.is_none()
     }
 }
 
@@ -341,6 +345,11 @@ impl Head {
 
     pub(crate) fn meta(&self) -> Option<&Meta> {
         self.meta.get().map(|meta| &**meta)
+    }
+
+    /// What its producer and readers share, if the job is a stream.
+    pub(crate) fn stream(&self) -> Option<&Arc<dyn AnyStream>> {
+        self.meta()?.stream.as_ref()
     }
 
     /// The job's own word on how far it is.

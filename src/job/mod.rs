@@ -11,6 +11,8 @@
 //! | [`context`] | what a job's function can know and tell of its job |
 //! | [`handle`] | what a user holds of a submitted job |
 //! | [`engine_id`], [`link`] | which engine a job belongs to, and what handles ask of it |
+//! | [`stream`] | jobs that yield many values, read while they run |
+//! | [`future`] | jobs that run a future to its end |
 //! | [`retry`] | trying again: how often, when, after which errors |
 //! | [`panics`] | how a job's panic becomes an error |
 
@@ -19,6 +21,7 @@ mod builder;
 mod cell;
 mod context;
 mod engine_id;
+mod future;
 mod gate;
 mod handle;
 mod head;
@@ -27,6 +30,7 @@ mod local;
 mod panics;
 mod process;
 mod retry;
+mod stream;
 mod thread;
 
 use crate::{status, sync};
@@ -34,10 +38,12 @@ use crate::{status, sync};
 pub use args::{Arg, ArgPack, Caller, IntoArg, IntoArgs, Output, Upstreams};
 pub use builder::Job;
 pub use context::{Context, JobContext};
+pub use future::block_on;
 pub use handle::JobHandle;
 pub use local::{Local, LocalJob};
 pub use process::{Process, ProcessJob};
 pub use retry::Backoff;
+pub use stream::{Reader, Stream, StreamEnd, StreamStopped, Streaming, Yield};
 pub use thread::{Thread, ThreadJob};
 
 pub(crate) use cell::AnyJob;
@@ -50,4 +56,5 @@ pub(crate) use head::{Ended, Head, KindId, Stop, Waiter};
 pub(crate) use link::Link;
 pub(crate) use panics::{catch, catch_panic, drop_quietly, install_hook};
 pub(crate) use retry::judge;
+pub(crate) use stream::{Encode, Opening, Word, send_by};
 pub(crate) use status::Status;

@@ -17,10 +17,15 @@ use crate::job::AnyJob;
 use crate::sys;
 
 impl Shared {
-    /// Serves the worker that runs this job until the job is finished, is not there any more,
-    /// or the time is up. False if it did nothing, because another thread serves the worker, or
+    /// Serves the worker that runs this job until the job is finished, is not there any more, has
+    /// sent enough, or the time is up. False if it did nothing, because another thread serves the worker, or
     /// the job is not at the head of one.
-    pub(super) fn wait_here(&self, job: &Arc<dyn AnyJob>, deadline: Option<Instant>) -> bool {
+    pub(super) fn wait_here(
+        &self,
+        job: &Arc<dyn AnyJob>,
+        deadline: Option<Instant>,
+        enough: &dyn Fn() -> bool,
+    ) -> bool {
         let key = job.head().key();
         let mut served = false;
         while let Some((id, mut inbox, socket)) = self.locked(|pool| pool.lend_inbox(key)).0 {
@@ -36,7 +41,7 @@ impl Shared {
             if posted | batch.posted {
                 self.drive();
             }
-            if batch.found || !ready {
+            if batch.found || !ready || enough() {
                 break;
             }
         }

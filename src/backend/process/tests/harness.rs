@@ -187,7 +187,7 @@ impl Gate {
 impl Bench {
     /// What a thread does that is about to wait for the job.
     pub(super) fn serve<T: Send + 'static>(&self, pushed: &Pushed<T>, deadline: Option<Instant>) {
-        self.backend.serve(&pushed.any(), deadline);
+        self.backend.serve(&pushed.any(), deadline, &|| false);
     }
 }
 
