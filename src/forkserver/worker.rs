@@ -4,13 +4,14 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Pid, getppid, setpgid};
 
+use super::streaming;
 use crate::error::{JobError, PanicInfo};
 use crate::info::Progress;
 use crate::job;
@@ -21,6 +22,7 @@ use crate::wire::codec;
 use crate::wire::frame::{Decoder, HEADER, Header};
 use crate::wire::message::{
     NOTE_PROGRESS, REPLY_CODEC, REPLY_FAILED, REPLY_OK, REPLY_PANICKED, REPLY_SKIPPED, REQUEST,
+    REQUEST_STREAM, is_stream_word,
 };
 
 /// The exit code of a worker that could not begin: "system error" in `sysexits.h`.
@@ -53,6 +55,7 @@ pub(super) fn run(setup: Setup) -> ! {
     let socket = Arc::new(socket);
     *WIRE.lock() = Some(Wire { socket: Arc::clone(&socket), seq: 0 });
     job::tell_progress_by(tell_progress);
+    streaming::install();
     // Users' code runs on this first thread. A thread made for it would have a stack, an arena
     // and thread-locals of its own, and touching them for the first time costs a new process
     // more than everything else it does.
@@ -90,6 +93,11 @@ struct Wire {
 /// There once the process serves. Threads of the job may send, too.
 static WIRE: Mutex<Option<Wire>> = Mutex::new(None);
 
+/// Keeps others from sending while it is held.
+pub(super) fn sending() -> MutexGuard<'static, impl Sized> {
+    WIRE.lock()
+}
+
 /// Tells the engine how far the job is.
 fn tell_progress(progress: &Progress) {
     let mut frame = vec![0; HEADER];
@@ -106,7 +114,7 @@ fn tell_progress(progress: &Progress) {
 }
 
 /// Serves requests until the connection ends.
-fn serve(socket: &OwnedFd, page: &Page, slot: u32, frame_cap: u64) {
+fn serve(socket: &Arc<OwnedFd>, page: &Page, slot: u32, frame_cap: u64) {
     let Some(number) = usize::try_from(slot).ok().and_then(|slot| page.slot(slot)) else { return };
     let claims = Claims::new(number);
     // The engine has checked the size of what it sends.
@@ -123,13 +131,22 @@ fn serve(socket: &OwnedFd, page: &Page, slot: u32, frame_cap: u64) {
         loop {
             let Ok(next) = decoder.next() else { return };
             let Some((header, range)) = next else { break };
-            if header.kind != REQUEST {
-                return;
+            match header.kind {
+                REQUEST | REQUEST_STREAM => {}
+                late if is_stream_word(late) => continue,
+                _ => return,
             }
             if let Some(wire) = &mut *WIRE.lock() {
                 wire.seq = header.seq;
             }
-            answer(header, decoder.bytes(range), claims, frame_cap, &mut reply);
+            if header.kind == REQUEST_STREAM {
+                let body = decoder.bytes(range).to_vec();
+                decoder = streaming::during(socket, header.seq, frame_cap, decoder, || {
+                    answer(header, &body, claims, frame_cap, &mut reply);
+                });
+            } else {
+                answer(header, decoder.bytes(range), claims, frame_cap, &mut reply);
+            }
             // At once: the next request may take long.
             let whole = WIRE.lock();
             if sys::send_all(socket.as_fd(), &reply).is_err() {
@@ -179,6 +196,9 @@ fn perform(header: Header, body: &[u8], reply: &mut Vec<u8>) -> u8 {
     };
     match job::catch(|| Ok(task.run(args, reply))) {
         Ok(Ok(())) => REPLY_OK,
+        Ok(Err(TaskFailure::Failed(error))) if streaming::is_over(&error) => {
+            replace(reply, REPLY_OK, &[])
+        }
         Ok(Err(TaskFailure::Failed(error))) => {
             replace(reply, REPLY_FAILED, error.message().as_bytes())
         }

@@ -11,7 +11,7 @@ use super::frame::{HEADER, Header};
 
 /// The version of everything in this module, [`frame`](super::frame) and
 /// [`claims`](super::claims).
-pub(crate) const PROTOCOL: u32 = 2;
+pub(crate) const PROTOCOL: u32 = 3;
 
 /// The longest control message: what a process's environment can hold, and some.
 pub(crate) const CONTROL_CAP: u64 = 16 << 20;
@@ -21,6 +21,21 @@ pub(crate) const CONTROL: u8 = 0x10;
 
 /// A request: the name of a task, of `extra` bytes, and its encoded arguments.
 pub(crate) const REQUEST: u8 = 0x20;
+
+/// A request as [`REQUEST`], for a task that is a stream. Until its reply, only words on the stream
+/// follow it.
+pub(crate) const REQUEST_STREAM: u8 = 0x21;
+/// A word on a stream: so many values more may be sent; a number of 32 bits.
+pub(crate) const STREAM_CREDIT: u8 = 0x22;
+/// A word on a stream: the number of a value, 32 bits, and what its sender is answered, encoded.
+pub(crate) const STREAM_ANSWER: u8 = 0x23;
+/// A word on a stream: nobody reads it any more.
+pub(crate) const STREAM_CLOSE: u8 = 0x24;
+
+/// Whether it is a word on a stream, which comes too late if that has ended.
+pub(crate) fn is_stream_word(kind: u8) -> bool {
+    matches!(kind, STREAM_CREDIT | STREAM_ANSWER | STREAM_CLOSE)
+}
 
 /// A reply: the encoded result.
 pub(crate) const REPLY_OK: u8 = 0x30;
@@ -36,6 +51,10 @@ pub(crate) const REPLY_SKIPPED: u8 = 0x34;
 /// No reply, but a word before it: how far the job is, an encoded
 /// [`Progress`](crate::info::Progress).
 pub(crate) const NOTE_PROGRESS: u8 = 0x40;
+/// No reply, but `extra` values of a stream, each behind its length, a number of 32 bits.
+pub(crate) const NOTE_VALUES: u8 = 0x41;
+/// No reply, but one value of a stream, behind a number of 32 bits under which it is to be answered.
+pub(crate) const NOTE_ASKING: u8 = 0x42;
 
 /// What the engine tells the fork server.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]

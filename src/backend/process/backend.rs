@@ -10,7 +10,7 @@ use super::shared::Shared;
 use super::worker::Queued;
 use crate::backend::{Backend, Reports, Run};
 use crate::error::JobError;
-use crate::job::{AnyJob, Caller};
+use crate::job::{AnyJob, Caller, Word};
 use crate::sys;
 use crate::wire::message::ToServer;
 
@@ -124,6 +124,10 @@ impl Backend for ProcessBackend {
         enough: &dyn Fn() -> bool,
     ) {
         self.shared.wait_here(job, deadline, enough);
+    }
+
+    fn tell_stream(&self, job: &Arc<dyn AnyJob>, word: Word) {
+        self.shared.tell_stream(job, &word);
     }
 
     fn shutdown(&self) {

@@ -17,4 +17,4 @@ pub use reader::Reader;
 pub use yielder::{StreamStopped, Yield};
 
 pub(crate) use channel::{AnyStream, Opening, Word};
-pub(crate) use yielder::{Encode, Outlet, send_by};
+pub(crate) use yielder::{Encode, Outlet, Why, send_by};

@@ -39,7 +39,7 @@ enum Inner<Y, S> {
     /// On the way to a worker process.
     Sent { capacity: usize },
     /// In a worker process.
-    There { pulled: bool, there: There<Y, S> },
+    There { pulled: bool, stream: u32, there: There<Y, S> },
 }
 
 /// How values and answers travel from and to a worker.
@@ -59,8 +59,14 @@ impl<Y, S> Copy for There<Y, S> {}
 /// Appends an encoded value.
 pub(crate) type Encode<'a> = &'a mut dyn FnMut(&mut Vec<u8>) -> Result<(), CodecError>;
 
-/// How a worker process sends a value: at once if it is to be answered, and the answer comes back.
-pub(crate) type Outlet = fn(Encode<'_>, asked: bool) -> Result<Option<Vec<u8>>, StreamStopped>;
+/// How streams send in a worker process.
+#[derive(Clone, Copy)]
+pub(crate) struct Outlet {
+    /// The number of the stream that the process is at.
+    pub(crate) current: fn() -> u32,
+    /// Sends a value of that stream: at once if it is to be answered, and the answer comes back.
+    pub(crate) send: fn(u32, Encode<'_>, asked: bool) -> Result<Option<Vec<u8>>, StreamStopped>,
+}
 
 static OUTLET: OnceLock<Outlet> = OnceLock::new();
 
@@ -177,7 +183,9 @@ impl<Y: Send + 'static, S: Send + 'static> Yield<Y, S> {
     pub fn send(&self, value: Y) -> Result<(), StreamStopped> {
         match &self.0 {
             Inner::Here { job, run, channel } => channel.send(job, *run, value, false).map(drop),
-            Inner::There { pulled, there } => there.send(&value, *pulled).map(drop),
+            Inner::There { pulled, stream, there } => {
+                there.send(*stream, &value, *pulled).map(drop)
+            }
             Inner::Sent { .. } => Err(StreamStopped(Why::Over)),
         }
     }
@@ -209,16 +217,16 @@ impl<Y: Send + 'static, S: Send + 'static> Yield<Y, S> {
     pub fn ask(&self, value: Y) -> Result<Option<S>, StreamStopped> {
         match &self.0 {
             Inner::Here { job, run, channel } => channel.send(job, *run, value, true),
-            Inner::There { there, .. } => there.send(&value, true),
+            Inner::There { stream, there, .. } => there.send(*stream, &value, true),
             Inner::Sent { .. } => Err(StreamStopped(Why::Over)),
         }
     }
 }
 
 impl<Y, S> There<Y, S> {
-    fn send(&self, value: &Y, asked: bool) -> Result<Option<S>, StreamStopped> {
+    fn send(&self, stream: u32, value: &Y, asked: bool) -> Result<Option<S>, StreamStopped> {
         let outlet = OUTLET.get().ok_or(StreamStopped(Why::Over))?;
-        match outlet(&mut |out| (self.encode)(value, out), asked)? {
+        match (outlet.send)(stream, &mut |out| (self.encode)(value, out), asked)? {
             Some(bytes) => (self.decode)(&bytes).map_err(|error| {
                 StreamStopped(Why::Codec(format!("the answer does not decode: {error}")))
             }),
@@ -234,7 +242,9 @@ impl<Y, S> Clone for Yield<Y, S> {
                 Inner::Here { job: Arc::clone(job), run: *run, channel: Arc::clone(channel) }
             }
             Inner::Sent { capacity } => Inner::Sent { capacity: *capacity },
-            Inner::There { pulled, there } => Inner::There { pulled: *pulled, there: *there },
+            Inner::There { pulled, stream, there } => {
+                Inner::There { pulled: *pulled, stream: *stream, there: *there }
+            }
         })
     }
 }
@@ -252,7 +262,8 @@ impl<Y, S> Serialize for Yield<Y, S> {
 impl<'de, Y: Serialize, S: DeserializeOwned> Deserialize<'de> for Yield<Y, S> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let there = There { encode: |value, out| codec::encode(value, out), decode: codec::decode };
-        Ok(Self(Inner::There { pulled: bool::deserialize(deserializer)?, there }))
+        let stream = OUTLET.get().map_or(0, |outlet| (outlet.current)());
+        Ok(Self(Inner::There { pulled: bool::deserialize(deserializer)?, stream, there }))
     }
 }
 
