@@ -283,14 +283,10 @@ fn a_job_reads_a_process_stream() {
 fn streams_and_short_jobs_share_workers() {
     within(|| {
         let engine = Engine::builder().max_process_jobs(2).build().unwrap();
-        let jobs = engine
-            .submit_all((0..2000).map(|i| ProcessJob::new(double, (i,))))
-            .unwrap();
+        let jobs = engine.submit_all((0..2000).map(|i| ProcessJob::new(double, (i,)))).unwrap();
         let streams: Vec<_> =
             (0..4).map(|_| engine.submit(ProcessJob::stream(count, (500,))).unwrap()).collect();
-        let more = engine
-            .submit_all((0..2000).map(|i| ProcessJob::new(double, (i,))))
-            .unwrap();
+        let more = engine.submit_all((0..2000).map(|i| ProcessJob::new(double, (i,)))).unwrap();
         for stream in streams {
             assert_eq!(stream.iter().count(), 500);
         }
@@ -395,7 +391,11 @@ fn many_threads(out: Yield<u64>) {
             scope.spawn(move || {
                 for i in 0..250 {
                     let value = part * 250 + i;
-                    if i % 2 == 0 { out.send(value).unwrap() } else { drop(out.ask(value).unwrap()) }
+                    if i % 2 == 0 {
+                        out.send(value).unwrap()
+                    } else {
+                        drop(out.ask(value).unwrap())
+                    }
                 }
             });
         }

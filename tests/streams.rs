@@ -343,9 +343,7 @@ fn what_outlives_its_job_sends_nothing() {
 
 /// Engines in which every kind has room for one job.
 fn narrow() -> [Engine; 2] {
-    let builder = || {
-        Engine::builder().max_thread_jobs(1).max_blocking_jobs(1).max_process_jobs(1)
-    };
+    let builder = || Engine::builder().max_thread_jobs(1).max_blocking_jobs(1).max_process_jobs(1);
     [builder().max_jobs(1).build().unwrap(), builder().build().unwrap()]
 }
 
@@ -445,11 +443,11 @@ fn a_local_job_that_reads_a_local_stream_is_told() {
 
 /// The lane sleeps in a job that waits for a stream, which reads a stream of the lane.
 #[test]
-fn a_local_stream_runs_on_a_lane_that_sleeps() {
-    fn around(out: Yield<u64>, ctx: JobContext) -> Result<(), JobError> {
-        let engine = ctx.engine().unwrap();
-        for value in &engine.submit(LocalJob::stream(count, (50,))).unwrap() {
-            out.send(value? + 1).unwrap();
+fn a_local_job_that_reads_a_local_stream_by_way_of_others_is_told() {
+    type Boxed = Box<dyn std::error::Error + Send + Sync>;
+    fn around(out: Yield<u64>, ctx: JobContext) -> Result<(), Boxed> {
+        for value in &ctx.engine()?.submit(LocalJob::stream(count, (50,)))? {
+            out.send(value? + 1)?;
         }
         Ok(())
     }
@@ -460,7 +458,15 @@ fn a_local_stream_runs_on_a_lane_that_sleeps() {
             engine.submit(ThreadJob::try_stream(around, (Context,))).unwrap().iter().sum()
         };
         let job = engine.submit(LocalJob::try_new(read, (Context,))).unwrap();
-        assert_eq!(job.result().unwrap(), 50 * 51 / 2);
+        assert!(job.result().unwrap_err().message().contains("waits for"));
+        engine.wait().unwrap();
+        let wait = |ctx: JobContext| -> executor_engine::Result<()> {
+            let job = ctx.engine()?.submit(LocalJob::stream(count, (1,)))?;
+            let told = job.wait().unwrap_err();
+            assert!(told.is_stalled());
+            Ok(())
+        };
+        engine.submit(LocalJob::try_new(wait, (Context,))).unwrap().result().unwrap();
     });
 }
 

@@ -80,12 +80,7 @@ impl Backend for BlockingBackend {
 }
 
 impl Crew {
-    fn new(
-        engine: EngineId,
-        limit: usize,
-        stack_size: usize,
-        reports: Weak<dyn Reports>,
-    ) -> Self {
+    fn new(engine: EngineId, limit: usize, stack_size: usize, reports: Weak<dyn Reports>) -> Self {
         let (sender, queue) = unbounded();
         Self {
             engine,

@@ -15,6 +15,7 @@
 //!
 //! [`Core::find_runnable`]: super::core::Core::find_runnable
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::thread::Thread;
 use std::time::Instant;
@@ -28,7 +29,7 @@ use crate::backend::{Here, Reports, execute, is_of};
 use crate::clock::{self, Timed};
 use crate::error::{CancelReason, Error, Kind, Result, StalledJob};
 use crate::id::JobId;
-use crate::job::{AnyJob, KindId, Link, Status, Waiter, Word};
+use crate::job::{AnyJob, KindId, Link, Status, Stop, Waiter, Word};
 
 impl Dispatcher {
     /// Wakes the sleepers whom the last events concern. (Those who wait for a job that ended are
@@ -210,6 +211,8 @@ impl Dispatcher {
         let goal = head.key();
         let mut asleep = false;
         let mut path = Path::default();
+        // A stream that needs this very thread, which waits for it.
+        let lane = Cell::new(None);
         loop {
             let mut desk = self.desk.take();
             self.take_in_all(&mut desk);
@@ -223,13 +226,14 @@ impl Dispatcher {
                 Some(Err(stalled_error(&desk)))
             } else {
                 found = if asleep {
-                    self.take_needed(&mut desk, goal, here.server, &mut path)
+                    self.take_needed(&mut desk, goal, here.server, &mut path, &lane)
                 } else {
-                    self.take_offered(&mut desk, goal, false, |core, try_take| {
+                    self.take_offered(&mut desk, here.server, &lane, false, |core, try_take| {
                         core.offer(goal, &|kind| kind == here.server, try_take);
                     })
                 };
-                None
+                let needed = lane.take().filter(|_| found.is_none());
+                needed.map(|stream| Err(lane_error(&desk, stream, here)))
             };
             if answer.is_some() || found.is_some() {
                 if std::mem::take(&mut asleep) {
@@ -293,6 +297,7 @@ impl Dispatcher {
         goal: Key,
         kind: KindId,
         path: &mut Path,
+        lane: &Cell<Option<Key>>,
     ) -> Option<Payload> {
         let moves_nothing = self.moves_nothing(desk);
         if !moves_nothing && !self.is_stuck(desk, kind) {
@@ -301,7 +306,7 @@ impl Dispatcher {
         let helpless: [bool; KindId::COUNT] = KindId::ALL.map(|of| {
             moves_nothing && matches!(of, KindId::Thread | KindId::Blocking) && all_sleep(desk, of)
         });
-        let found = self.take_offered(desk, goal, moves_nothing, |core, try_take| {
+        let found = self.take_offered(desk, kind, lane, moves_nothing, |core, try_take| {
             let may = |of| of == kind || helpless[of as usize];
             core.find_runnable(goal, path, moves_nothing, &may, try_take);
         });
@@ -314,12 +319,13 @@ impl Dispatcher {
     }
 
     /// Takes, and claims, a job that the core offers; `over` the limits if need be. A stream is
-    /// none of them: it and its reader must run at once. But a local one, which has no other thread
-    /// than one that sleeps, will do if another job reads it.
+    /// none of them: it and its reader must run at once. If it is a local one, and this thread the
+    /// `server` of local jobs, then it can never run: its key goes into `lane`.
     fn take_offered(
         &self,
         desk: &mut Desk,
-        goal: Key,
+        server: KindId,
+        lane: &Cell<Option<Key>>,
         over: bool,
         offer: impl FnOnce(&Core<Payload>, &mut TryTake<'_>),
     ) -> Option<Payload> {
@@ -330,7 +336,11 @@ impl Dispatcher {
         let mut claimed = None;
         offer(&desk.core, &mut |key, job, in_queue| {
             let head = job.head();
-            if head.stream().is_some() && (head.kind() != KindId::Local || key == goal) {
+            if head.stream().is_some() {
+                let waits = head.status() == Status::Pending && head.stop() == Stop::No;
+                if waits && head.kind() == KindId::Local && server == KindId::Local {
+                    lane.set(Some(key));
+                }
                 return false;
             }
             if in_queue {
@@ -380,20 +390,6 @@ impl Link for Dispatcher {
     }
 
     fn read_job(&self, job: &Arc<dyn AnyJob>, enough: &dyn Fn() -> bool) -> Result<()> {
-        let head = job.head();
-        if let Some(Here { server: KindId::Local, job: Some(reader), .. }) = Here::of(self.engine)
-            && head.kind() == KindId::Local
-            && head.status() == Status::Pending
-        {
-            // The lane is this thread.
-            return Err(Kind::Stalled(vec![StalledJob {
-                id: head.id(),
-                name: head.name().map(Into::into),
-                waits_for: vec![JobId::from_count(reader)],
-                unsubmitted: Vec::new(),
-            }])
-            .into());
-        }
         self.wait_or(job, None, enough).map(drop)
     }
 
@@ -447,6 +443,14 @@ fn sleep(deadline: Option<Instant>) {
             std::thread::park_timeout(deadline.saturating_duration_since(Instant::now()));
         }
     }
+}
+
+/// The stream waits for the lane, which the job here has, which waits for the stream.
+fn lane_error(desk: &Desk, stream: Key, here: Here) -> Error {
+    let waits_for = here.job.into_iter().map(JobId::from_count).collect();
+    let name = desk.core.get(stream).and_then(|job| job.head().name().map(Into::into));
+    let id = JobId::from_count(stream);
+    Kind::Stalled(vec![StalledJob { id, name, waits_for, unsubmitted: Vec::new() }]).into()
 }
 
 fn stalled_error(desk: &Desk) -> Error {

@@ -43,8 +43,7 @@ impl Wake for Unpark {
 
 /// Polls the future to its end, unless `check` says between two polls that it is to stop.
 fn drive<F: Future, E>(future: F, check: impl Fn() -> Result<(), E>) -> Result<F::Output, E> {
-    let unpark =
-        Arc::new(Unpark { thread: std::thread::current(), woken: AtomicBool::new(false) });
+    let unpark = Arc::new(Unpark { thread: std::thread::current(), woken: AtomicBool::new(false) });
     let waker = Waker::from(Arc::clone(&unpark));
     let mut cx = Context::from_waker(&waker);
     let mut future = pin!(future);

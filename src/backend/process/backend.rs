@@ -117,12 +117,7 @@ impl Backend for ProcessBackend {
 
     /// Serves the worker that runs the job, and so is woken by the worker itself. Does nothing
     /// if another thread does it already, or the job is not at the head of a worker.
-    fn serve(
-        &self,
-        job: &Arc<dyn AnyJob>,
-        deadline: Option<Instant>,
-        enough: &dyn Fn() -> bool,
-    ) {
+    fn serve(&self, job: &Arc<dyn AnyJob>, deadline: Option<Instant>, enough: &dyn Fn() -> bool) {
         self.shared.wait_here(job, deadline, enough);
     }
 

@@ -14,7 +14,8 @@ use crate::job::AnyJob;
 use crate::sys;
 use crate::wire::codec;
 use crate::wire::message::{
-    NOTE_ASKING, NOTE_PROGRESS, NOTE_VALUES, REPLY_CODEC, REPLY_FAILED, REPLY_OK, REPLY_PANICKED, REPLY_SKIPPED,
+    NOTE_ASKING, NOTE_PROGRESS, NOTE_VALUES, REPLY_CODEC, REPLY_FAILED, REPLY_OK, REPLY_PANICKED,
+    REPLY_SKIPPED,
 };
 
 /// What a batch of replies came to.

@@ -61,7 +61,8 @@ impl Pool {
                 Place::Behind(id, room) => {
                     self.assign(id, job, now);
                     for _ in 1..room {
-                        if self.front().is_none_or(|job| job.fresh || job.timed() || job.streams()) {
+                        if self.front().is_none_or(|job| job.fresh || job.timed() || job.streams())
+                        {
                             break;
                         }
                         let Some(job) = self.next_claimed(now) else { break };

@@ -183,12 +183,12 @@ impl<Y: Send + 'static, S: Send + 'static> Channel<Y, S> {
 
     /// Why that run of the job must not send.
     fn refusal(state: &State<Y, S>, job: &dyn AnyJob, run: u32) -> Option<StreamStopped> {
-        Some(StreamStopped(if job.head().stop() != Stop::No {
+        Some(StreamStopped(if state.run != Some(run) {
+            Why::Over
+        } else if job.head().stop() != Stop::No {
             Why::ToStop
         } else if state.closed {
             Why::Unread
-        } else if state.run != Some(run) {
-            Why::Over
         } else {
             return None;
         }))
@@ -250,17 +250,12 @@ impl<Y: Send + 'static, S: Send + 'static> Channel<Y, S> {
         let is_listed = |state: &State<Y, S>| state.producers.iter().any(|t| t.id() == me.id());
         for look in 0..LOOKS {
             pause(look);
-            if enough(self.length.load(Ordering::SeqCst)) {
-                let mut state = self.state.lock();
+            let mut state = self.state.lock();
+            if enough(state.queue.len()) || !is_listed(&state) {
                 state.producers.retain(|thread| thread.id() != me.id());
                 return state;
             }
         }
-        let state = self.state.lock();
-        if !is_listed(&state) {
-            return state;
-        }
-        drop(state);
         let link = job.head().link();
         if let Some(link) = &link {
             link.lend(job, true);

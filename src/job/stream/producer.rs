@@ -143,9 +143,10 @@ where
         let out = Yield::here(caller.0, &self.channel);
         self.channel.begin(caller.0.head().run());
         let _end = End(&self.channel);
-        let ended = self.function.call(A::join(out, rest)).and_then(|end| {
-            end.end().map_err(|stopped| JobError::failure(Box::new(stopped)))
-        });
+        let ended = self
+            .function
+            .call(A::join(out, rest))
+            .and_then(|end| end.end().map_err(|stopped| JobError::failure(Box::new(stopped))));
         match ended {
             Err(error) if !(error.is_stream_stopped() && self.channel.is_closed()) => Err(error),
             // That nobody reads on is no failure.

@@ -59,13 +59,16 @@ impl<Y, S> Copy for There<Y, S> {}
 /// Appends an encoded value.
 pub(crate) type Encode<'a> = &'a mut dyn FnMut(&mut Vec<u8>) -> Result<(), CodecError>;
 
+/// The encoded answer of a value, if one was asked for.
+pub(crate) type Answered = Option<Vec<u8>>;
+
 /// How streams send in a worker process.
 #[derive(Clone, Copy)]
 pub(crate) struct Outlet {
     /// The number of the stream that the process is at.
     pub(crate) current: fn() -> u32,
     /// Sends a value of that stream: at once if it is to be answered, and the answer comes back.
-    pub(crate) send: fn(u32, Encode<'_>, asked: bool) -> Result<Option<Vec<u8>>, StreamStopped>,
+    pub(crate) send: fn(u32, Encode<'_>, asked: bool) -> Result<Answered, StreamStopped>,
 }
 
 static OUTLET: OnceLock<Outlet> = OnceLock::new();
