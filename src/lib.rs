@@ -26,8 +26,8 @@
 //! | say when a job may run | [`condition`], [`Job::condition`] |
 //! | test what depends on time | [`ManualClock`] |
 //! | make a function callable in other processes | [`task`](macro@task) |
-//! | yield many values, read while the job runs | [`ThreadJob::stream`](Job::<Thread, _>::stream), [`Yield`], [`Reader`] |
-//! | run an async function | [`ThreadJob::async_fn`](Job::<Thread, _>::async_fn) |
+//! | yield many values, read while the job runs | [`ThreadJob::stream`](ThreadJob), [`Yield`], [`Reader`] |
+//! | run an async function | [`ThreadJob::async_fn`](ThreadJob) |
 //! | get the result, or why there is none | [`JobHandle`], [`JobError`] |
 //! | look at many jobs | [`Jobs`], [`Stats`] |
 //!

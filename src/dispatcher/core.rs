@@ -272,16 +272,22 @@ impl<P: Clone> Core<P> {
             && std::mem::take(&mut out.blocked)
         {
             self.ready.take(node.kind);
+            if self.is_lent(key) {
+                self.lent -= 1;
+            }
             self.blocked.retain(|blocked| blocked.key != key);
         }
     }
 
     /// A stream goes on, or ends.
     pub(super) fn take_back_lent(&mut self, key: Key) {
-        if self.lent > 0 && self.blocked.contains(&Blocked { key, on: key }) {
-            self.lent -= 1;
+        if self.is_lent(key) {
             self.unblock(key);
         }
+    }
+
+    fn is_lent(&self, key: Key) -> bool {
+        self.lent > 0 && self.blocked.contains(&Blocked { key, on: key })
     }
 
     /// Gives those that block on this job, which has ended, their permits back.

@@ -64,7 +64,7 @@ fn drive<F: Future, E>(future: F, check: impl Fn() -> Result<(), E>) -> Result<F
 /// not the timers and sockets of tokio, say.
 ///
 /// For async code in tasks, and wherever else a plain function is wanted. In a job it does not see
-/// a cancellation; [`ThreadJob::async_fn`](Job::<Thread, _>::async_fn) does.
+/// a cancellation; [`ThreadJob::async_fn`](crate::ThreadJob) does.
 ///
 /// ```
 /// use executor_engine::prelude::*;
@@ -277,7 +277,7 @@ impl<T: Send + 'static> Job<Thread, T> {
 
 impl<T: Send + 'static> Job<Local, T> {
     /// A job that calls an async function and runs its future to the end, on the lane, which does
-    /// nothing else until then. [`ThreadJob::async_fn`](Job::<Thread, _>::async_fn) has the details.
+    /// nothing else until then. [`ThreadJob::async_fn`](crate::ThreadJob) has the details.
     ///
     /// ```
     /// # use executor_engine::prelude::*;

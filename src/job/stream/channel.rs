@@ -257,25 +257,15 @@ impl<Y: Send + 'static, S: Send + 'static> Channel<Y, S> {
             }
         }
         let link = job.head().link();
-        if let Some(link) = &link {
-            link.lend(job, true);
-        }
-        let state = loop {
-            let state = self.state.lock();
-            // Those who tell a job to stop wake it later.
-            if !is_listed(&state) || job.head().stop() != Stop::No {
-                break state;
-            }
-            drop(state);
+        let lend = |lent| link.iter().for_each(|link| link.lend(job, lent));
+        lend(true);
+        // Those who tell a job to stop wake it later.
+        while is_listed(&self.state.lock()) && job.head().stop() == Stop::No {
             std::thread::park();
-        };
-        if let Some(link) = &link {
-            drop(state);
-            link.lend(job, false);
-            let mut state = self.state.lock();
-            state.producers.retain(|thread| thread.id() != me.id());
-            return state;
         }
+        lend(false);
+        let mut state = self.state.lock();
+        state.producers.retain(|thread| thread.id() != me.id());
         state
     }
 

@@ -307,7 +307,7 @@ impl<Y: Send + 'static, S: Send + 'static> Job<Thread, Stream<Y, S>> {
 }
 
 impl<Y: Send + 'static, S: Send + 'static> Job<Local, Stream<Y, S>> {
-    /// A stream whose function runs on the lane: [`ThreadJob::stream`](Job::<Thread, _>::stream)
+    /// A stream whose function runs on the lane: [`ThreadJob::stream`](crate::ThreadJob)
     /// has the details. It has the lane until its end: no other local job runs meanwhile, so two
     /// local streams cannot be read in turn, and a local job that reads a local stream is told
     /// that it would wait for ever.
