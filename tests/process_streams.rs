@@ -369,12 +369,14 @@ fn a_value_that_cannot_travel_fails_the_job_in_its_place() {
     within(|| {
         let engine = Engine::new().unwrap();
         for (last, why) in [(13, "does not encode: thirteen"), (7, "does not decode: seven")] {
-            let job = engine.submit(ProcessJob::stream(odd, (last,))).unwrap();
+            let job = engine.submit(ProcessJob::stream(odd, (last,)).retries(1)).unwrap();
             let mut reader = job.iter();
-            assert_eq!(reader.next().unwrap().unwrap().0, 1);
-            let error = reader.find_map(Result::err).unwrap();
+            for _attempt in 0..2 {
+                assert_eq!(reader.next().unwrap().unwrap().0, 1);
+            }
+            let error = reader.next().unwrap().unwrap_err();
             assert!(error.to_string().contains(why), "{error}");
-            assert_eq!(job.status(), Status::Failed);
+            assert_eq!((job.status(), job.attempt()), (Status::Failed, 2));
         }
         let engine = Engine::builder().max_message_bytes(10_000).build().unwrap();
         let job = engine.submit(ProcessJob::stream(large, (1,))).unwrap();

@@ -478,6 +478,9 @@ fn a_stream_waits_for_its_arguments_and_its_reader_is_told_of_a_stall() {
         let job = engine.submit(ThreadJob::stream(count, (size.output(),))).unwrap();
         let mut reader = job.iter();
         assert!(reader.next().unwrap().unwrap_err().is_stalled());
+        assert!(reader.next().is_none());
+        assert!(reader.next().unwrap().unwrap_err().is_stalled());
+        assert!(reader.next().is_none());
         engine.submit(size).unwrap();
         assert_eq!(reader.collect::<Values<_>>().unwrap(), Vec::from_iter(0..5));
         let bad = engine.submit(ThreadJob::try_new(|| Err::<u64, _>("no"), ())).unwrap();

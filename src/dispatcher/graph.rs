@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::core::Core;
-use super::message::{Key, Need};
+use super::message::{Key, Need, READERS};
 use super::node::{Node, State};
 use crate::job::KindId;
 
@@ -187,7 +187,7 @@ impl<P: Clone> Core<P> {
                     *at += 1;
                 }
             }
-            let own_code = || self.blocked.iter().find(|b| b.key == *key && b.on != *key);
+            let own_code = || self.blocked.iter().find(|b| b.key == *key && b.on != READERS);
             match needed.or_else(|| own_code().map(|b| b.on)) {
                 Some(next) => path.steps.push((next, 0)),
                 None => return Some(*key),

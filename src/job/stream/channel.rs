@@ -418,7 +418,10 @@ impl<Y: Send + 'static, S: Send + 'static> AnyStream for Channel<Y, S> {
     fn opening(&self) -> Opening {
         let mut state = self.state.lock();
         state.owed = 0;
-        state.fault = None;
+        if state.fault.take().is_some() && state.readers > 0 {
+            // What made the last run fail closed the stream for that run only.
+            state.closed = false;
+        }
         let credit = state.capacity.max(1).saturating_sub(state.queue.len());
         // What waits from a run before is owed when it is taken.
         Opening { credit, closed: state.closed }

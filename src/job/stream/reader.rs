@@ -14,7 +14,9 @@ use crate::job::handle::JobHandle;
 /// Reads a stream: an iterator over its values, made by [`JobHandle::iter`].
 ///
 /// It gives the values in the order in which they were sent, then, if the job failed or was
-/// cancelled, its error, then `None`. When it gives `None`, the job is finished. A job that is
+/// cancelled, its error, then `None`. When it gives `None`, the job is finished; but where nothing
+/// can make the job ready, it gives a [stalled](JobError::is_stalled) error and one `None`, and then
+/// waits anew. A job that is
 /// [retried](crate::Job::retries) or [rerun](JobHandle::rerun) goes on with the values of the new
 /// run: nothing that was sent is lost, and the producer is not asked to repeat itself.
 ///
@@ -50,12 +52,14 @@ pub struct Reader<Y: Send + 'static, S: Send + 'static = ()> {
     question: Option<u32>,
     /// The run whose error was passed on.
     told: Option<u32>,
+    /// The last wait was in vain.
+    vain: bool,
 }
 
 impl<Y: Send + 'static, S: Send + 'static> Reader<Y, S> {
     fn new(job: Arc<dyn AnyJob>, channel: Arc<Channel<Y, S>>) -> Self {
         channel.add_reader(job.head().status().is_finished());
-        Self { job, channel, batch: VecDeque::new(), question: None, told: None }
+        Self { job, channel, batch: VecDeque::new(), question: None, told: None, vain: false }
     }
 
     /// Answers the value that was read last, and waits for the next one, as the iterator's `next`
@@ -83,6 +87,9 @@ impl<Y: Send + 'static, S: Send + 'static> Reader<Y, S> {
     }
 
     fn pull(&mut self, answer: Option<S>) -> Option<Result<Y, JobError>> {
+        if std::mem::take(&mut self.vain) {
+            return None;
+        }
         self.answer(answer);
         if let Some(item) = self.batch.pop_front() {
             return Some(Ok(self.pass_on(item)));
@@ -103,6 +110,7 @@ impl<Y: Send + 'static, S: Send + 'static> Reader<Y, S> {
                 continue;
             }
             if let Err(error) = self.wait() {
+                self.vain = true;
                 return Some(Err(error));
             }
         }
