@@ -26,6 +26,8 @@
 //! | say when a job may run | [`condition`], [`Job::condition`] |
 //! | test what depends on time | [`ManualClock`] |
 //! | make a function callable in other processes | [`task`](macro@task) |
+//! | yield many values, read while the job runs | [`ThreadJob::stream`](ThreadJob), [`Yield`], [`Reader`] |
+//! | run an async function | [`ThreadJob::async_fn`](ThreadJob) |
 //! | get the result, or why there is none | [`JobHandle`], [`JobError`] |
 //! | give a job a directory, files for its output | [`Job::change_dir`], [`Job::redirect_output`] |
 //! | have what a job logs in its own file | [`logging`] |
@@ -124,7 +126,8 @@ pub use id::JobId;
 pub use info::{JobInfo, Progress};
 pub use job::{
     Arg, ArgPack, Backoff, Context, IntoArg, IntoArgs, Job, JobContext, JobHandle, JobKind, Local,
-    LocalJob, Output, Process, ProcessJob, RunsFunction, RunsHere, Thread, ThreadJob,
+    LocalJob, Output, Process, ProcessJob, Reader, RunsFunction, RunsHere, Stream, StreamEnd,
+    StreamStopped, Streaming, Thread, ThreadJob, Yield, block_on,
 };
 #[cfg(feature = "signals")]
 pub use signals::SignalGuard;

@@ -2,5 +2,5 @@
 
 pub use crate::{
     CacheDir, Context, Engine, JobContext, JobError, JobHandle, JobId, LocalJob, ProcessJob,
-    Shutdown, Status, Task, ThreadJob, task,
+    Shutdown, Status, StreamStopped, Task, ThreadJob, Yield, task,
 };

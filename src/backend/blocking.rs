@@ -1,5 +1,8 @@
 //! Threads for jobs that wait rather than compute: made on demand up to a limit, kept for a
 //! while when idle.
+//!
+//! Streams have a crew of threads to themselves, without a limit but that of the permits: a stream
+//! that was started must not wait for a thread that sleeps until somebody has read it.
 
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
@@ -18,6 +21,12 @@ const KEEP_IDLE: Duration = Duration::from_secs(10);
 
 /// The cached threads.
 pub(crate) struct BlockingBackend {
+    jobs: Crew,
+    streams: Crew,
+}
+
+/// Threads that work off one queue.
+struct Crew {
     engine: EngineId,
     limit: usize,
     stack_size: usize,
@@ -40,6 +49,38 @@ impl BlockingBackend {
         stack_size: usize,
         reports: Weak<dyn Reports>,
     ) -> Self {
+        let streams = Crew::new(engine, usize::MAX, stack_size, Weak::clone(&reports));
+        Self { jobs: Crew::new(engine, limit, stack_size, reports), streams }
+    }
+}
+
+impl Backend for BlockingBackend {
+    fn push(&self, run: Run) {
+        let crew = if run.job.head().stream().is_some() { &self.streams } else { &self.jobs };
+        crew.push(run);
+    }
+
+    fn kick(&self) {
+        self.jobs.kick();
+        self.streams.kick();
+    }
+
+    fn abort(&self, run: &Run) {
+        super::abort_unclaimed(run, &self.jobs.shared.reports);
+    }
+
+    fn waiting(&self) -> usize {
+        self.jobs.shared.tally.counts().queued()
+    }
+
+    fn shutdown(&self) {
+        self.jobs.shutdown();
+        self.streams.shutdown();
+    }
+}
+
+impl Crew {
+    fn new(engine: EngineId, limit: usize, stack_size: usize, reports: Weak<dyn Reports>) -> Self {
         let (sender, queue) = unbounded();
         Self {
             engine,
@@ -61,9 +102,7 @@ impl BlockingBackend {
                 shared.serve();
             })
     }
-}
 
-impl Backend for BlockingBackend {
     fn push(&self, run: Run) {
         if let Some(sender) = &*self.sender.lock() {
             self.shared.tally.add(QUEUED);
@@ -93,14 +132,6 @@ impl Backend for BlockingBackend {
                 }
             }
         }
-    }
-
-    fn abort(&self, run: &Run) {
-        super::abort_unclaimed(run, &self.shared.reports);
-    }
-
-    fn waiting(&self) -> usize {
-        self.shared.tally.counts().queued()
     }
 
     fn shutdown(&self) {

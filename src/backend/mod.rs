@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use crate::error::JobError;
-use crate::job::{AnyJob, Ended, judge};
+use crate::job::{AnyJob, Ended, Word, judge};
 
 mod blocking;
 mod execute;
@@ -49,6 +49,10 @@ pub(crate) trait Reports: Send + Sync {
     /// [judged](crate::job::judge). Only puts the news into the dispatcher's inbox.
     fn post_finished(&self, key: u64, ended: Ended);
 
+    /// The running job waits for those who read what it sends (`true`), or does so no more. Only
+    /// puts the news into the dispatcher's inbox.
+    fn post_lent(&self, _key: u64, _lent: bool) {}
+
     /// As [`post_finished`](Self::post_finished) and then [`drive`](Self::drive), for a run
     /// that ended at that time. Not for one whose start was told: it could be overtaken.
     fn finished(&self, key: u64, ended: Ended, at: u64);
@@ -84,10 +88,20 @@ pub(crate) trait Backend: Send + Sync {
     /// locked; [`kick`](Self::kick) follows.
     fn asleep(&self, _asleep: bool) {}
 
-    /// The calling thread is about to sleep until this job is finished or the time is up, and
-    /// can do the backend's own work meanwhile; a backend for which that saves a wake does so
-    /// until then. Called with no lock held.
-    fn serve(&self, _job: &Arc<dyn AnyJob>, _deadline: Option<Instant>) {}
+    /// The calling thread is about to sleep until this job is finished, there is `enough` of what
+    /// it sends, or the time is up, and can do the backend's own work meanwhile; a backend for which
+    /// that saves a wake does so until then. Called with no lock held.
+    fn serve(
+        &self,
+        _job: &Arc<dyn AnyJob>,
+        _deadline: Option<Instant>,
+        _enough: &dyn Fn() -> bool,
+    ) {
+    }
+
+    /// A reader of this stream says this to who runs it. Called with no lock held. Only a backend
+    /// whose jobs run elsewhere has something to pass on.
+    fn tell_stream(&self, _job: &Arc<dyn AnyJob>, _word: Word) {}
 
     /// Ends every thread and process of the backend and waits for them. Called once, when no
     /// run is left in it.

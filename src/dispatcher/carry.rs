@@ -197,6 +197,9 @@ impl Dispatcher {
         }
         for (run, kind) in after.aborts {
             wake_sleepers_of(run.job.head().key());
+            if let Some(stream) = run.job.head().stream() {
+                stream.wake_producers();
+            }
             self.backends[kind as usize].abort(&run);
         }
         for (key, question) in after.questions {

@@ -14,7 +14,7 @@
 use std::collections::VecDeque;
 
 use super::edge::{Edge, Edges};
-use super::message::{Effect, Event, Key, Nanos, Refusal, Submission, Verdict};
+use super::message::{Effect, Event, Key, Nanos, READERS, Refusal, Submission, Verdict};
 use super::node::{Needs, Node, Out, State};
 use super::ready::{Going, Limits, Ready};
 use super::table::Table;
@@ -44,6 +44,8 @@ pub(crate) struct Core<P> {
     pub(super) counts: Counts,
     /// Jobs that are out and block on another job.
     pub(super) blocked: Vec<Blocked>,
+    /// Of these, streams that block on those who read them.
+    pub(super) lent: usize,
     /// When waiting jobs are to be looked at again.
     pub(super) wheel: Wheel,
     /// Waiting jobs that time alone, or a custom condition's answer, may make ready.
@@ -80,6 +82,7 @@ impl<P: Clone> Core<P> {
             ready: Ready::new(limits),
             counts: Counts::default(),
             blocked: Vec::new(),
+            lent: 0,
             wheel: Wheel::new(),
             live: 0,
             delayed: 0,
@@ -111,6 +114,8 @@ impl<P: Clone> Core<P> {
             Event::TakeInline { key, over } => self.take_inline(key, over, effects),
             Event::Blocked { key, on } => self.block(key, on),
             Event::Unblocked { key } => self.unblock(key),
+            Event::Lent { key, lent: true } => self.block(key, READERS),
+            Event::Lent { key, lent: false } => self.take_back_lent(key),
             Event::StartOne => {
                 self.start_one(true, effects);
             }
@@ -276,7 +281,7 @@ impl<P: Clone> Core<P> {
     }
 
     fn block(&mut self, key: Key, on: Key) {
-        if self.nodes.get(on).is_none_or(Node::is_finished) {
+        if on != READERS && self.nodes.get(on).is_none_or(Node::is_finished) {
             return;
         }
         let Some(node) = self.nodes.get_mut(key) else { return };
@@ -288,6 +293,7 @@ impl<P: Clone> Core<P> {
             out.blocked = true;
             self.ready.give_back(node.kind);
             self.blocked.push(Blocked { key, on });
+            self.lent += usize::from(on == READERS);
         }
     }
 
@@ -297,8 +303,22 @@ impl<P: Clone> Core<P> {
             && std::mem::take(&mut out.blocked)
         {
             self.ready.take(node.kind);
+            if self.is_lent(key) {
+                self.lent -= 1;
+            }
             self.blocked.retain(|blocked| blocked.key != key);
         }
+    }
+
+    /// A stream goes on, or ends.
+    pub(super) fn take_back_lent(&mut self, key: Key) {
+        if self.is_lent(key) {
+            self.unblock(key);
+        }
+    }
+
+    fn is_lent(&self, key: Key) -> bool {
+        self.lent > 0 && self.blocked.contains(&Blocked { key, on: READERS })
     }
 
     /// Gives those that block on this job, which has ended, their permits back.

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use super::core::Core;
-use super::message::Key;
+use super::message::{Key, READERS};
 use super::node::{Needs, Node, Out, State};
 use super::run::{Dispatcher, Payload};
 use crate::clock::Moment;
@@ -149,7 +149,9 @@ impl Core<Payload> {
         if head.status() == Status::Running {
             let _ = write!(text, " is running (attempt {})", head.attempt());
             let own_code = self.blocked.iter().find(|blocked| blocked.key == head.key());
-            if let Some(blocked) = own_code {
+            if own_code.is_some_and(|blocked| blocked.on == READERS) {
+                text.push_str(" and waits for somebody to read what it sends");
+            } else if let Some(blocked) = own_code {
                 text.push_str(" and waits, in its own code, for ");
                 self.name(text, blocked.on);
                 self.explain_state(text, blocked.on);

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::core::Core;
-use super::message::{Key, Need};
+use super::message::{Key, Need, READERS};
 use super::node::{Node, State};
 use crate::job::KindId;
 
@@ -78,7 +78,7 @@ impl<P: Clone> Core<P> {
         let ready = self.ready.len();
         let none_goes = ready == 0 || (ready == self.ready.starving() && !self.ready.may_go_on());
         let none_runs = self.counts.out == self.blocked.len();
-        let none_will = self.live + self.delayed == 0;
+        let none_will = self.live + self.delayed + self.lent == 0;
         self.counts.unfinished > 0 && none_goes && none_runs && none_will
     }
 
@@ -88,7 +88,7 @@ impl<P: Clone> Core<P> {
         self.blocked.is_empty() && self.is_stalled()
     }
 
-    /// Whether nothing runs or is about to; jobs may wait.
+    /// Whether nothing runs or is about to; jobs may wait, and streams for their readers.
     pub(crate) fn is_quiet(&self) -> bool {
         self.ready.len() == 0 && self.counts.out == self.blocked.len()
     }
@@ -215,7 +215,7 @@ impl<P: Clone> Core<P> {
                     *at += 1;
                 }
             }
-            let own_code = || self.blocked.iter().find(|blocked| blocked.key == *key);
+            let own_code = || self.blocked.iter().find(|b| b.key == *key && b.on != READERS);
             match needed.or_else(|| own_code().map(|b| b.on)) {
                 Some(next) => path.steps.push((next, 0)),
                 None => return Some(*key),

@@ -13,6 +13,9 @@ use crate::job::{Ended, Head, KindId, Status, Stop};
 /// A job's key in its engine: its place in this process's count of jobs.
 pub(crate) type Key = u64;
 
+/// Stands for those who read a stream, as what its job blocks on. No job has this key.
+pub(crate) const READERS: Key = Key::MAX;
+
 /// Monotonic time, in nanoseconds.
 pub(crate) type Nanos = u64;
 
@@ -41,6 +44,9 @@ pub(crate) enum Event<P> {
     /// The running job goes on, before the end of what it blocked on; it takes a permit again,
     /// if need be one over the limit.
     Unblocked { key: Key },
+    /// The running job waits for those who read what it sends, or does so no more: it lends its
+    /// permit meanwhile.
+    Lent { key: Key, lent: bool },
     /// Nothing moves, though jobs are ready: start one, over the limit.
     StartOne,
     /// No more submissions.

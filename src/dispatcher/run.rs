@@ -92,6 +92,7 @@ pub(super) enum News {
     /// The dispatcher itself has taken it back from its backend.
     Recalled(Key),
     Ended(Key, Ended),
+    Lent(Key, bool),
 }
 
 /// What the core's lock protects.
@@ -352,6 +353,7 @@ impl Dispatcher {
                 }
                 News::Recalled(key) => Event::Recalled { key },
                 News::Ended(key, ended) => Event::Finished { key, ended },
+                News::Lent(key, lent) => Event::Lent { key, lent },
             };
             self.handle(desk, event, at);
             left -= 1;
@@ -446,6 +448,10 @@ impl Reports for Dispatcher {
 
     fn post_finished(&self, key: Key, ended: Ended) {
         self.news.push((News::Ended(key, ended), clock::now()));
+    }
+
+    fn post_lent(&self, key: Key, lent: bool) {
+        self.news.push((News::Lent(key, lent), clock::now()));
     }
 
     fn finished(&self, key: Key, ended: Ended, at: Nanos) {

@@ -26,6 +26,12 @@ impl<P: Clone> Core<P> {
             debug_assert!(false, "only a job that is out can end its run");
             return;
         };
+        if out.blocked {
+            // News that a stream's worker waits for its reader can be overtaken.
+            self.take_back_lent(key);
+        }
+        let Some(node) = self.nodes.get_mut(key) else { return };
+        let State::Out(out) = node.state else { return };
         debug_assert!(!out.blocked, "a job's function has returned, so it waits for nothing");
         self.ready.give_back(node.kind);
         self.counts.out -= 1;

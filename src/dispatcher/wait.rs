@@ -15,6 +15,7 @@
 //!
 //! [`Core::find_runnable`]: super::core::Core::find_runnable
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::thread::Thread;
 use std::time::Instant;
@@ -24,12 +25,12 @@ use super::graph::Path;
 use super::message::{Event, Key, Nanos, Refusal};
 use super::run::{Desk, Dispatcher, Payload};
 use super::sleepers::Place;
-use crate::backend::{Here, execute, is_of};
+use crate::backend::{Here, Reports, execute, is_of};
 use crate::clock::{self, Timed};
 use crate::error::{CancelReason, Error, Kind, Result, StalledJob};
 use crate::event::JobEvent;
 use crate::id::JobId;
-use crate::job::{AnyJob, KindId, Link, Waiter};
+use crate::job::{AnyJob, KindId, Link, Status, Stop, Waiter, Word};
 
 impl Dispatcher {
     /// Wakes the sleepers whom the last events concern. (Those who wait for a job that ended are
@@ -135,7 +136,25 @@ impl Dispatcher {
         }
     }
 
-    fn wait_outside(&self, job: &Payload, deadline: Option<Instant>) -> Result<bool> {
+    /// Blocks until the job is finished or there is enough (`true`), or the time is up (`false`).
+    fn wait_or(
+        &self,
+        job: &Payload,
+        deadline: Option<Instant>,
+        enough: &dyn Fn() -> bool,
+    ) -> Result<bool> {
+        match Here::of(self.engine) {
+            Some(here) => self.wait_inside(here, job, deadline, enough),
+            None => self.wait_outside(job, deadline, enough),
+        }
+    }
+
+    fn wait_outside(
+        &self,
+        job: &Payload,
+        deadline: Option<Instant>,
+        enough: &dyn Fn() -> bool,
+    ) -> Result<bool> {
         let me = std::thread::current();
         let head = job.head();
         {
@@ -153,16 +172,16 @@ impl Dispatcher {
             desk.sleepers.enter(Place::Outside, me.clone());
             self.settle(desk);
         }
-        self.backends[head.kind() as usize].serve(job, deadline);
+        self.backends[head.kind() as usize].serve(job, deadline, enough);
         let answer = loop {
-            if !head.is_awaited_by(&me) {
+            if !head.is_awaited_by(&me) || enough() {
                 break Ok(true);
             }
             if is_over(deadline) {
                 break Ok(false);
             }
             sleep(deadline);
-            if !head.is_awaited_by(&me) {
+            if !head.is_awaited_by(&me) || enough() {
                 break Ok(true);
             }
             let mut desk = self.desk.take();
@@ -174,25 +193,33 @@ impl Dispatcher {
                 break Err(error);
             }
         };
-        if !matches!(answer, Ok(true)) {
+        if !matches!(answer, Ok(true)) || head.is_awaited_by(&me) {
             head.remove_waiter(&me);
         }
         self.desk.take().sleepers.leave(Place::Outside, &me);
         answer
     }
 
-    fn wait_inside(&self, here: Here, job: &Payload, deadline: Option<Instant>) -> Result<bool> {
+    fn wait_inside(
+        &self,
+        here: Here,
+        job: &Payload,
+        deadline: Option<Instant>,
+        enough: &dyn Fn() -> bool,
+    ) -> Result<bool> {
         let me = std::thread::current();
         let head = job.head();
         let goal = head.key();
         let mut asleep = false;
         let mut path = Path::default();
+        // A stream that needs this very thread, which waits for it.
+        let lane = Cell::new(None);
         loop {
             let mut desk = self.desk.take();
             self.take_in_all(&mut desk);
             let mut found = None;
             let ended = if asleep { !head.is_awaited_by(&me) } else { head.status().is_finished() };
-            let answer = if ended {
+            let answer = if ended || enough() {
                 Some(Ok(true))
             } else if is_over(deadline) {
                 Some(Ok(false))
@@ -200,13 +227,14 @@ impl Dispatcher {
                 Some(Err(stalled_error(&desk)))
             } else {
                 found = if asleep {
-                    self.take_needed(&mut desk, goal, here.server, &mut path)
+                    self.take_needed(&mut desk, goal, here.server, &mut path, &lane)
                 } else {
-                    self.take_offered(&mut desk, false, |core, try_take| {
+                    self.take_offered(&mut desk, here.server, &lane, false, |core, try_take| {
                         core.offer(goal, &|kind| kind == here.server, try_take);
                     })
                 };
-                None
+                let needed = lane.take().filter(|_| found.is_none());
+                needed.map(|stream| Err(lane_error(&desk, stream, here)))
             };
             if answer.is_some() || found.is_some() {
                 if std::mem::take(&mut asleep) {
@@ -232,8 +260,8 @@ impl Dispatcher {
             }
             if asleep {
                 self.settle(desk);
-                self.backends[head.kind() as usize].serve(job, deadline);
-                if head.is_awaited_by(&me) {
+                self.backends[head.kind() as usize].serve(job, deadline, enough);
+                if !enough() && head.is_awaited_by(&me) {
                     sleep(deadline);
                 }
                 continue;
@@ -270,6 +298,7 @@ impl Dispatcher {
         goal: Key,
         kind: KindId,
         path: &mut Path,
+        lane: &Cell<Option<Key>>,
     ) -> Option<Payload> {
         let moves_nothing = self.moves_nothing(desk);
         if !moves_nothing && !self.is_stuck(desk, kind) {
@@ -278,7 +307,7 @@ impl Dispatcher {
         let helpless: [bool; KindId::COUNT] = KindId::ALL.map(|of| {
             moves_nothing && matches!(of, KindId::Thread | KindId::Blocking) && all_sleep(desk, of)
         });
-        let found = self.take_offered(desk, moves_nothing, |core, try_take| {
+        let found = self.take_offered(desk, kind, lane, moves_nothing, |core, try_take| {
             let may = |of| of == kind || helpless[of as usize];
             core.find_runnable(goal, path, moves_nothing, &may, try_take);
         });
@@ -290,10 +319,14 @@ impl Dispatcher {
         found
     }
 
-    /// Takes, and claims, a job that the core offers; `over` the limits if need be.
+    /// Takes, and claims, a job that the core offers; `over` the limits if need be. A stream is
+    /// none of them: it and its reader must run at once. If it is a local one, and this thread the
+    /// `server` of local jobs, then it can never run: its key goes into `lane`.
     fn take_offered(
         &self,
         desk: &mut Desk,
+        server: KindId,
+        lane: &Cell<Option<Key>>,
         over: bool,
         offer: impl FnOnce(&Core<Payload>, &mut TryTake<'_>),
     ) -> Option<Payload> {
@@ -303,6 +336,14 @@ impl Dispatcher {
         let mut queued = None;
         let mut claimed = None;
         offer(&desk.core, &mut |key, job, in_queue| {
+            let head = job.head();
+            if head.stream().is_some() {
+                let waits = head.status() == Status::Pending && head.stop() == Stop::No;
+                if waits && head.kind() == KindId::Local && server == KindId::Local {
+                    lane.set(Some(key));
+                }
+                return false;
+            }
             if in_queue {
                 let may = over || ready.has_permit(job.head().kind());
                 queued = may.then_some(key);
@@ -346,10 +387,20 @@ impl Timed for Dispatcher {
 
 impl Link for Dispatcher {
     fn wait_job(&self, job: &Arc<dyn AnyJob>, deadline: Option<Instant>) -> Result<bool> {
-        match Here::of(self.engine) {
-            Some(here) => self.wait_inside(here, job, deadline),
-            None => self.wait_outside(job, deadline),
-        }
+        self.wait_or(job, deadline, &|| false)
+    }
+
+    fn read_job(&self, job: &Arc<dyn AnyJob>, enough: &dyn Fn() -> bool) -> Result<()> {
+        self.wait_or(job, None, enough).map(drop)
+    }
+
+    fn lend(&self, job: &Arc<dyn AnyJob>, lent: bool) {
+        self.post_lent(job.head().key(), lent);
+        self.drive();
+    }
+
+    fn tell_stream(&self, job: &Arc<dyn AnyJob>, word: Word) {
+        self.backends[job.head().kind() as usize].tell_stream(job, word);
     }
 
     fn cancel_job(&self, job: &Arc<dyn AnyJob>, reason: CancelReason) {
@@ -400,6 +451,14 @@ fn sleep(deadline: Option<Instant>) {
             std::thread::park_timeout(deadline.saturating_duration_since(Instant::now()));
         }
     }
+}
+
+/// The stream waits for the lane, which the job here has, which waits for the stream.
+fn lane_error(desk: &Desk, stream: Key, here: Here) -> Error {
+    let waits_for = here.job.into_iter().map(JobId::from_count).collect();
+    let name = desk.core.get(stream).and_then(|job| job.head().name().map(Into::into));
+    let id = JobId::from_count(stream);
+    Kind::Stalled(vec![StalledJob { id, name, waits_for, unsubmitted: Vec::new() }]).into()
 }
 
 fn stalled_error(desk: &Desk) -> Error {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::id::JobId;
+use crate::job::StreamStopped;
 
 /// Why a job has no result.
 ///
@@ -271,6 +272,18 @@ impl JobError {
     #[must_use]
     pub fn is_taken(&self) -> bool {
         matches!(*self.0, Kind::Taken)
+    }
+
+    /// Whether a stream's send that failed is what made the function fail.
+    pub(crate) fn is_stream_stopped(&self) -> bool {
+        let mut next: Option<&(dyn StdError + 'static)> = self.source();
+        while let Some(error) = next {
+            if error.is::<StreamStopped>() {
+                return true;
+            }
+            next = error.source();
+        }
+        false
     }
 
     /// The error's or panic's own words, without the frame that `Display` puts around them.

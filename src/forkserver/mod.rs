@@ -13,10 +13,12 @@
 //! | [`server`] | its loop over the control socket, ended children and deadlines |
 //! | [`children`] | the workers it has, and how to be rid of them |
 //! | [`worker`] | the loop of a worker: receive, claim, run, reply |
+//! | [`streaming`] | streams, in a worker: values out, credit and answers in |
 
 mod children;
 mod entry;
 mod server;
+mod streaming;
 mod worker;
 
 pub use entry::init;

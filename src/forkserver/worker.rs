@@ -4,13 +4,14 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Pid, getppid, setpgid};
 
+use super::streaming;
 use crate::error::{JobError, PanicInfo};
 use crate::files::{self, InPlace, Place};
 use crate::info::Progress;
@@ -21,8 +22,8 @@ use crate::wire::claims::Claims;
 use crate::wire::codec;
 use crate::wire::frame::{Decoder, HEADER, Header};
 use crate::wire::message::{
-    NOTE_PROGRESS, REPLY_CODEC, REPLY_FAILED, REPLY_NO_PLACE, REPLY_OK, REPLY_PANICKED,
-    REPLY_SKIPPED, REQUEST, REQUEST_PLACED,
+    NOTE_PROGRESS, PLACED, REPLY_CODEC, REPLY_FAILED, REPLY_NO_PLACE, REPLY_OK, REPLY_PANICKED,
+    REPLY_SKIPPED, STREAM, is_request, is_stream_word,
 };
 
 /// The exit code of a worker that could not begin: "system error" in `sysexits.h`.
@@ -55,6 +56,7 @@ pub(super) fn run(setup: Setup) -> ! {
     let socket = Arc::new(socket);
     *WIRE.lock() = Some(Wire { socket: Arc::clone(&socket), seq: 0 });
     job::tell_progress_by(tell_progress);
+    streaming::install();
     // Users' code runs on this first thread. A thread made for it would have a stack, an arena
     // and thread-locals of its own, and touching them for the first time costs a new process
     // more than everything else it does.
@@ -92,6 +94,11 @@ struct Wire {
 /// There once the process serves. Threads of the job may send, too.
 static WIRE: Mutex<Option<Wire>> = Mutex::new(None);
 
+/// Keeps others from sending while it is held.
+pub(super) fn sending() -> MutexGuard<'static, impl Sized> {
+    WIRE.lock()
+}
+
 /// Tells the engine how far the job is.
 fn tell_progress(progress: &Progress) {
     let mut frame = vec![0; HEADER];
@@ -108,7 +115,7 @@ fn tell_progress(progress: &Progress) {
 }
 
 /// Serves requests until the connection ends.
-fn serve(socket: &OwnedFd, page: &Page, slot: u32, frame_cap: u64) {
+fn serve(socket: &Arc<OwnedFd>, page: &Page, slot: u32, frame_cap: u64) {
     let Some(number) = usize::try_from(slot).ok().and_then(|slot| page.slot(slot)) else { return };
     let claims = Claims::new(number);
     // The engine has checked the size of what it sends.
@@ -125,20 +132,29 @@ fn serve(socket: &OwnedFd, page: &Page, slot: u32, frame_cap: u64) {
         loop {
             let Ok(next) = decoder.next() else { return };
             let Some((header, range)) = next else { break };
-            if !matches!(header.kind, REQUEST | REQUEST_PLACED) {
-                return;
+            match header.kind {
+                request if is_request(request) => {}
+                late if is_stream_word(late) => continue,
+                _ => return,
             }
             if let Some(wire) = &mut *WIRE.lock() {
                 wire.seq = header.seq;
             }
-            answer(header, decoder.bytes(range), claims, frame_cap, &mut reply);
+            if header.kind & STREAM != 0 {
+                let body = decoder.bytes(range).to_vec();
+                decoder = streaming::during(socket, header.seq, frame_cap, decoder, || {
+                    answer(header, &body, claims, frame_cap, &mut reply);
+                });
+            } else {
+                answer(header, decoder.bytes(range), claims, frame_cap, &mut reply);
+            }
             // At once: the next request may take long.
             let whole = WIRE.lock();
             if sys::send_all(socket.as_fd(), &reply).is_err() {
                 return;
             }
             drop(whole);
-            if header.kind == REQUEST_PLACED && files::is_lost() {
+            if header.kind & PLACED != 0 && files::is_lost() {
                 // What was sent ahead goes to other workers.
                 return;
             }
@@ -183,7 +199,7 @@ fn perform(header: Header, body: &[u8], reply: &mut Vec<u8>) -> u8 {
         Ok(task) => task,
         Err(text) => return replace(reply, REPLY_CODEC, text.as_bytes()),
     };
-    if header.kind == REQUEST {
+    if header.kind & PLACED == 0 {
         return call(task, args, reply);
     }
     let Some((place, args)) = Place::split(args) else {
@@ -207,6 +223,9 @@ fn perform(header: Header, body: &[u8], reply: &mut Vec<u8>) -> u8 {
 fn call(task: &TaskDef, args: &[u8], reply: &mut Vec<u8>) -> u8 {
     match job::catch(|| Ok(task.run(args, reply))) {
         Ok(Ok(())) => REPLY_OK,
+        Ok(Err(TaskFailure::Failed(error))) if streaming::is_over(&error) => {
+            replace(reply, REPLY_OK, &[])
+        }
         Ok(Err(TaskFailure::Failed(error))) => {
             replace(reply, REPLY_FAILED, error.message().as_bytes())
         }

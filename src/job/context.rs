@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::args::{Arg, Caller, Gather, IntoArg};
 use super::cell::AnyJob;
-use super::head::{Attrs, Stop};
+use super::head::{Attrs, Head, Meta, Stop};
 use super::output;
 use crate::error::{CancelReason, JobError};
 use crate::id::JobId;
@@ -91,6 +91,47 @@ struct Snapshot {
 
 /// Threads that sleep in a job, by the job's key.
 static ASLEEP: Mutex<BTreeMap<u64, Vec<Thread>>> = Mutex::new(BTreeMap::new());
+
+/// While it lives, this thread is woken when the job is told to stop.
+pub(super) struct Asleep {
+    job: u64,
+    me: Thread,
+}
+
+impl Asleep {
+    pub(super) fn in_job(job: u64) -> Self {
+        let me = std::thread::current();
+        ASLEEP.lock().entry(job).or_default().push(me.clone());
+        Self { job, me }
+    }
+}
+
+impl Drop for Asleep {
+    fn drop(&mut self) {
+        let mut asleep = ASLEEP.lock();
+        if let Some(threads) = asleep.get_mut(&self.job) {
+            if let Some(at) = threads.iter().position(|thread| thread.id() == self.me.id()) {
+                threads.swap_remove(at);
+            }
+            if threads.is_empty() {
+                asleep.remove(&self.job);
+            }
+        }
+    }
+}
+
+/// Why the job is to stop, if it is.
+pub(super) fn stop_error(head: &Head) -> Option<JobError> {
+    let limit = |which: fn(&Meta) -> Option<Duration>| {
+        JobError::timed_out(head.meta().and_then(which).unwrap_or_default())
+    };
+    match head.stop() {
+        Stop::No => None,
+        Stop::Cancelled => Some(JobError::cancelled(CancelReason::Requested)),
+        Stop::TimedOut => Some(limit(|meta| meta.timeout)),
+        Stop::AttemptTimedOut => Some(limit(|meta| meta.attempt_timeout)),
+    }
+}
 
 /// How a worker process sends its job's progress.
 static TELL_ENGINE: OnceLock<fn(&Progress)> = OnceLock::new();
@@ -248,17 +289,10 @@ impl JobContext {
     /// # Ok::<(), executor_engine::Error>(())
     /// ```
     pub fn check_cancelled(&self) -> Result<(), JobError> {
-        let Inner::Here(job) = &self.0 else { return Ok(()) };
-        let head = job.head();
-        let limit = |which: fn(&super::head::Meta) -> Option<Duration>| {
-            JobError::timed_out(head.meta().and_then(which).unwrap_or_default())
-        };
-        Err(match head.stop() {
-            Stop::No => return Ok(()),
-            Stop::Cancelled => JobError::cancelled(CancelReason::Requested),
-            Stop::TimedOut => limit(|meta| meta.timeout),
-            Stop::AttemptTimedOut => limit(|meta| meta.attempt_timeout),
-        })
+        match &self.0 {
+            Inner::Here(job) => stop_error(job.head()).map_or(Ok(()), Err),
+            Inner::There(_) => Ok(()),
+        }
     }
 
     /// Sleeps for that long by the system's clock, or until the job is to stop.
@@ -281,31 +315,17 @@ impl JobContext {
             std::thread::sleep(time);
             return Ok(());
         };
-        let key = job.head().key();
-        let me = std::thread::current();
         let deadline = Instant::now().checked_add(time);
-        ASLEEP.lock().entry(key).or_default().push(me.clone());
-        let result = loop {
+        let _asleep = Asleep::in_job(job.head().key());
+        loop {
             // Looked at after the thread is on the list, so that no word is missed.
-            if let Err(stop) = self.check_cancelled() {
-                break Err(stop);
-            }
+            self.check_cancelled()?;
             match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
-                Some(Duration::ZERO) => break Ok(()),
+                Some(Duration::ZERO) => return Ok(()),
                 Some(left) => std::thread::park_timeout(left),
                 None => std::thread::park(),
             }
-        };
-        let mut asleep = ASLEEP.lock();
-        if let Some(threads) = asleep.get_mut(&key) {
-            if let Some(at) = threads.iter().position(|thread| thread.id() == me.id()) {
-                threads.swap_remove(at);
-            }
-            if threads.is_empty() {
-                asleep.remove(&key);
-            }
         }
-        result
     }
 
     /// Tells how far the job is: a fraction, from 0 to 1, and a word on it. The last one is in

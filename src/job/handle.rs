@@ -51,8 +51,13 @@ impl<T> Clone for JobHandle<T> {
 impl<T> Drop for JobHandle<T> {
     fn drop(&mut self) {
         let head = self.job.head();
-        if head.drop_handle() && head.status().is_finished() {
-            self.job.release_body();
+        if head.drop_handle() {
+            if let Some(stream) = head.stream() {
+                self.leave_stream(&**stream);
+            }
+            if head.status().is_finished() {
+                self.job.release_body();
+            }
         }
     }
 }

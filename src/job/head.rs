@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::thread::Thread;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use super::engine_id::EngineId;
 use super::gate::Gate;
 use super::panics;
 use super::retry::Retry;
+use super::stream::AnyStream;
 use crate::condition::Condition;
 use crate::files::Surroundings;
 use crate::id::JobId;
@@ -85,6 +86,8 @@ pub(crate) struct Meta {
     /// Where it runs and where its output goes, if it asked for anything.
     pub(crate) surroundings: Option<Box<Surroundings>>,
     pub(crate) callbacks: Callbacks,
+    /// What a stream's producer and readers share.
+    pub(crate) stream: Option<Arc<dyn AnyStream>>,
     /// How far the job is, by its own word.
     progress: Mutex<Option<Progress>>,
 }
@@ -107,6 +110,7 @@ impl Meta {
             && self.attrs.is_empty()
             && self.surroundings.is_none()
             && self.callbacks.is_empty()
+            && self.stream.is_none()
     }
 }
 
@@ -401,6 +405,11 @@ impl Head {
     /// Which units of that resource the job has.
     pub(crate) fn granted(&self, resource: &str) -> Vec<u32> {
         self.meta().and_then(|meta| meta.granted.lock().get(resource).cloned()).unwrap_or_default()
+    }
+
+    /// What its producer and readers share, if the job is a stream.
+    pub(crate) fn stream(&self) -> Option<&Arc<dyn AnyStream>> {
+        self.meta()?.stream.as_ref()
     }
 
     /// The job's own word on how far it is.

@@ -12,6 +12,7 @@ use parking_lot::RwLock;
 use super::cell::AnyJob;
 use super::engine_id::EngineId;
 use super::head::Head;
+use super::stream::Word;
 use crate::error::CancelReason;
 use crate::error::Result;
 use crate::files;
@@ -36,6 +37,20 @@ pub(crate) trait Link: Send + Sync {
     /// # Errors
     /// It is not finished; it can run once only; the engine is shut down.
     fn rerun_job(&self, job: &Arc<dyn AnyJob>) -> Result<()>;
+
+    /// Blocks until the job is finished, or, as far as this thread can tell at each look, there is
+    /// `enough` of what it sends. Who makes that true unparks the thread.
+    ///
+    /// # Errors
+    /// Nothing runs and nothing can make the job ready, or what it waits for is on this thread.
+    fn read_job(&self, job: &Arc<dyn AnyJob>, enough: &dyn Fn() -> bool) -> Result<()>;
+
+    /// The running job waits for those who read it (`true`), or does so no more: meanwhile it lends
+    /// its permit.
+    fn lend(&self, job: &Arc<dyn AnyJob>, lent: bool);
+
+    /// Passes a word from a reader on to the worker that has the stream.
+    fn tell_stream(&self, job: &Arc<dyn AnyJob>, word: Word);
 
     /// What the job waits for, in words.
     fn explain_job(&self, job: &Arc<dyn AnyJob>) -> String;

@@ -13,6 +13,8 @@
 //! | [`output`] | output, directory and log of jobs whose function this program calls |
 //! | [`handle`] | what a user holds of a submitted job |
 //! | [`engine_id`], [`link`] | which engine a job belongs to, and what handles ask of it |
+//! | [`stream`] | jobs that yield many values, read while they run |
+//! | [`future`] | jobs that run a future to its end |
 //! | [`retry`] | trying again: how often, when, after which errors |
 //! | [`panics`] | how a job's panic becomes an error |
 
@@ -22,6 +24,7 @@ mod callbacks;
 mod cell;
 mod context;
 mod engine_id;
+mod future;
 mod gate;
 mod handle;
 mod head;
@@ -31,6 +34,7 @@ mod output;
 mod panics;
 mod process;
 mod retry;
+mod stream;
 mod thread;
 
 use crate::{status, sync};
@@ -38,12 +42,14 @@ use crate::{status, sync};
 pub use args::{Arg, ArgPack, Caller, IntoArg, IntoArgs, Output, Upstreams};
 pub use builder::Job;
 pub use context::{Context, JobContext};
+pub use future::block_on;
 pub use handle::JobHandle;
 pub use head::JobKind;
 pub use local::{Local, LocalJob};
 pub use output::{RunsFunction, RunsHere};
 pub use process::{Process, ProcessJob};
 pub use retry::Backoff;
+pub use stream::{Reader, Stream, StreamEnd, StreamStopped, Streaming, Yield};
 pub use thread::{Thread, ThreadJob};
 
 pub(crate) use cell::AnyJob;
@@ -57,3 +63,4 @@ pub(crate) use link::Link;
 pub(crate) use panics::{catch, catch_panic, drop_quietly, install_hook};
 pub(crate) use retry::judge;
 pub(crate) use status::Status;
+pub(crate) use stream::{Encode, Opening, Outlet, Why, Word, send_by};

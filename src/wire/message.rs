@@ -11,7 +11,7 @@ use super::frame::{HEADER, Header};
 
 /// The version of everything in this module, [`frame`](super::frame) and
 /// [`claims`](super::claims).
-pub(crate) const PROTOCOL: u32 = 3;
+pub(crate) const PROTOCOL: u32 = 4;
 
 /// The longest control message: what a process's environment can hold, and some.
 pub(crate) const CONTROL_CAP: u64 = 16 << 20;
@@ -19,11 +19,31 @@ pub(crate) const CONTROL_CAP: u64 = 16 << 20;
 /// A frame with a control message.
 pub(crate) const CONTROL: u8 = 0x10;
 
-/// A request: the name of a task, of `extra` bytes, and its encoded arguments.
+/// A request: the name of a task, of `extra` bytes, and its encoded arguments. Its kind may have
+/// [`PLACED`] and [`STREAM`] in it.
 pub(crate) const REQUEST: u8 = 0x20;
-/// A request with a place to run in: as [`REQUEST`], but between name and arguments there is the
-/// length of an encoded [`Place`](crate::files::Place), in four bytes, and that.
-pub(crate) const REQUEST_PLACED: u8 = 0x21;
+/// In a request's kind: it has a place to run in. Between name and arguments there is the length of
+/// an encoded [`Place`](crate::files::Place), in four bytes, and that.
+pub(crate) const PLACED: u8 = 0b01;
+/// In a request's kind: its task is a stream. Until its reply, only words on the stream follow it.
+pub(crate) const STREAM: u8 = 0b10;
+
+/// A word on a stream: so many values more may be sent; a number of 32 bits.
+pub(crate) const STREAM_CREDIT: u8 = 0x28;
+/// A word on a stream: the number of a value, 32 bits, and what its sender is answered, encoded.
+pub(crate) const STREAM_ANSWER: u8 = 0x29;
+/// A word on a stream: nobody reads it any more.
+pub(crate) const STREAM_CLOSE: u8 = 0x2A;
+
+/// Whether it is a request.
+pub(crate) fn is_request(kind: u8) -> bool {
+    kind & !(PLACED | STREAM) == REQUEST
+}
+
+/// Whether it is a word on a stream, which comes too late if that has ended.
+pub(crate) fn is_stream_word(kind: u8) -> bool {
+    matches!(kind, STREAM_CREDIT | STREAM_ANSWER | STREAM_CLOSE)
+}
 
 /// A reply: the encoded result.
 pub(crate) const REPLY_OK: u8 = 0x30;
@@ -41,6 +61,10 @@ pub(crate) const REPLY_NO_PLACE: u8 = 0x35;
 /// No reply, but a word before it: how far the job is, an encoded
 /// [`Progress`](crate::info::Progress).
 pub(crate) const NOTE_PROGRESS: u8 = 0x40;
+/// No reply, but `extra` values of a stream, each behind its length, a number of 32 bits.
+pub(crate) const NOTE_VALUES: u8 = 0x41;
+/// No reply, but one value of a stream, behind a number of 32 bits under which it is to be answered.
+pub(crate) const NOTE_ASKING: u8 = 0x42;
 
 /// What the engine tells the fork server.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,9 +10,9 @@ use super::shared::Shared;
 use super::worker::Queued;
 use crate::backend::{Backend, Reports, Run};
 use crate::error::JobError;
-use crate::job::{AnyJob, Caller};
+use crate::job::{AnyJob, Caller, Word};
 use crate::sys;
-use crate::wire::message::{REQUEST, REQUEST_PLACED, ToServer};
+use crate::wire::message::{PLACED, REQUEST, STREAM, ToServer};
 
 /// Runs process jobs.
 pub(crate) struct ProcessBackend {
@@ -117,8 +117,12 @@ impl Backend for ProcessBackend {
 
     /// Serves the worker that runs the job, and so is woken by the worker itself. Does nothing
     /// if another thread does it already, or the job is not at the head of a worker.
-    fn serve(&self, job: &Arc<dyn AnyJob>, deadline: Option<Instant>) {
-        self.shared.wait_here(job, deadline);
+    fn serve(&self, job: &Arc<dyn AnyJob>, deadline: Option<Instant>, enough: &dyn Fn() -> bool) {
+        self.shared.wait_here(job, deadline, enough);
+    }
+
+    fn tell_stream(&self, job: &Arc<dyn AnyJob>, word: Word) {
+        self.shared.tell_stream(job, &word);
     }
 
     fn shutdown(&self) {
@@ -160,8 +164,11 @@ fn encode(settings: &Settings, run: Run) -> Result<Queued, (Run, JobError)> {
     }
     let mut args = Vec::new();
     let mut kind = REQUEST;
+    if run.job.head().stream().is_some() {
+        kind |= STREAM;
+    }
     if let Some(surroundings) = run.job.head().surroundings() {
-        kind = REQUEST_PLACED;
+        kind |= PLACED;
         if let Err(error) = surroundings.place().put(&mut args) {
             return Err((run, JobError::no_place(error.to_string())));
         }

@@ -21,6 +21,7 @@
 //! | [`server`] | the fork server as the engine sees it: its start, its control socket |
 //! | [`spawn`] | new workers, and the end of old ones |
 //! | [`replies`] | what comes from workers |
+//! | [`streams`] | how much the workers of streams may send, and what their readers say |
 //! | [`death`] | workers and fork servers that have ended |
 //! | [`io`], [`threads`] | what the I/O thread does; the threads |
 //! | [`settings`] | what can be set |
@@ -39,6 +40,7 @@ mod settings;
 mod shared;
 mod spawn;
 mod stderr;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod threads;

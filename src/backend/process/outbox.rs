@@ -67,19 +67,28 @@ impl Outbox {
 
     /// Adds a request.
     pub(super) fn push(&mut self, header: &[u8], name: &[u8], args: &Args) {
+        let small = match args {
+            Args::Small(args) => &args[..],
+            Args::Large(_) => &[],
+        };
+        self.copy(&[header, name, small]);
+        if let Args::Large(args) = args {
+            self.pieces.push_back(Piece::Shared(Arc::clone(args)));
+        }
+    }
+
+    /// Adds a word on a stream.
+    pub(super) fn push_word(&mut self, header: &[u8], body: &[u8]) {
+        self.copy(&[header, body]);
+    }
+
+    fn copy(&mut self, parts: &[&[u8]]) {
         if !matches!(self.pieces.back(), Some(Piece::Copied(_))) {
             let bytes = std::mem::take(&mut self.spare);
             self.pieces.push_back(Piece::Copied(bytes));
         }
         if let Some(Piece::Copied(bytes)) = self.pieces.back_mut() {
-            bytes.extend_from_slice(header);
-            bytes.extend_from_slice(name);
-            if let Args::Small(args) = args {
-                bytes.extend_from_slice(args);
-            }
-        }
-        if let Args::Large(args) = args {
-            self.pieces.push_back(Piece::Shared(Arc::clone(args)));
+            parts.iter().for_each(|part| bytes.extend_from_slice(part));
         }
     }
 

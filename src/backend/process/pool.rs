@@ -40,6 +40,8 @@ pub(super) struct Pool {
     pub(super) failures: Vec<Failure>,
     /// Jobs that have begun and want to tell, and when.
     pub(super) started: Vec<(u64, u64)>,
+    /// Streams that wait for their readers now, or do so no more.
+    pub(super) lent: Vec<(u64, bool)>,
     pub(super) closed: bool,
 }
 
@@ -62,14 +64,17 @@ impl Pool {
             look: None,
             failures: Vec::new(),
             started: Vec::new(),
+            lent: Vec::new(),
             closed: false,
         }
     }
 
-    /// How many workers have something to do, or are being killed over it.
+    /// How many workers have something to do, or are being killed over it. Streams that wait for
+    /// their readers do not count.
     pub(super) fn busy(&self) -> usize {
-        let closing = self.workers.values().filter(|w| w.state == State::Closing).count();
-        self.workers.len() - closing - self.idle.len()
+        let count = |w: &&Worker| w.state == State::Closing || w.awaits_reader();
+        let not_busy = self.workers.values().filter(count).count();
+        self.workers.len() - not_busy - self.idle.len()
     }
 
     pub(super) fn max_jobs(&self) -> u32 {

@@ -14,8 +14,8 @@ use crate::job::{AnyJob, note_progress};
 use crate::sys;
 use crate::wire::codec;
 use crate::wire::message::{
-    NOTE_PROGRESS, REPLY_CODEC, REPLY_FAILED, REPLY_NO_PLACE, REPLY_OK, REPLY_PANICKED,
-    REPLY_SKIPPED,
+    NOTE_ASKING, NOTE_PROGRESS, NOTE_VALUES, REPLY_CODEC, REPLY_FAILED, REPLY_NO_PLACE, REPLY_OK,
+    REPLY_PANICKED, REPLY_SKIPPED,
 };
 
 /// What a batch of replies came to.
@@ -95,6 +95,7 @@ impl Shared {
             }
             pool.schedule(self);
         });
+        self.deliver(inbox);
         for (job, range) in inbox.notes.drain(..) {
             if let Ok(progress) = codec::decode::<Progress>(inbox.decoder.bytes(range)) {
                 let progress = Progress::new(progress.fraction(), progress.message().into());
@@ -125,6 +126,20 @@ impl Pool {
         let mut result = Ok(());
         let mut done = 0;
         for (header, range) in inbox.frames.drain(..) {
+            if matches!(header.kind, NOTE_VALUES | NOTE_ASKING) {
+                match worker.take_values(header, range, &mut inbox.values) {
+                    Ok(false) => {}
+                    Ok(true) => {
+                        let stream = worker.head().and_then(|entry| entry.job.as_ref());
+                        self.lent.extend(stream.map(|job| (job.run.job.head().key(), true)));
+                    }
+                    Err(breach) => {
+                        result = Err(breach);
+                        break;
+                    }
+                }
+                continue;
+            }
             if header.kind == NOTE_PROGRESS {
                 // One of a job that has ended is late: a thread of it still runs.
                 let same = worker.in_flight.iter().find(|entry| entry.seq == header.seq);
@@ -145,7 +160,8 @@ impl Pool {
             });
             match front.map(|entry| entry.job) {
                 Some(Some(job)) => {
-                    done += 1;
+                    // How long a stream takes says nothing of other jobs.
+                    done += u64::from(worker.flow.is_none());
                     inbox.answered.push(Answered { job, kind: header.kind, range });
                 }
                 Some(None) => worker.taken_back -= 1,
@@ -155,6 +171,7 @@ impl Pool {
                 }
             }
         }
+        let streamed = worker.in_flight.is_empty() && worker.flow.take().is_some();
         let now = clock::now();
         if let Some(each) = now.saturating_sub(worker.mark).checked_div(done) {
             // The first reply of a new worker also took its start.
@@ -167,7 +184,11 @@ impl Pool {
             worker.pool_mark = self.finished;
         }
         if worker.in_flight.is_empty() && worker.state == State::Active && result.is_ok() {
-            let retired = worker.fresh || !worker.takes_jobs(max_jobs);
+            let mut retired = worker.fresh || !worker.takes_jobs(max_jobs);
+            if streamed {
+                // While it waited for its reader there may have been one more than the limit.
+                retired |= self.busy() + self.idle.len() > self.settings.limit;
+            }
             if retired {
                 // A fresh worker that was given nothing yet, or whose job was taken back, stays
                 // for nothing.

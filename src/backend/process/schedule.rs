@@ -60,7 +60,8 @@ impl Pool {
                 Place::Behind(id, room) => {
                     self.assign(id, job, now);
                     for _ in 1..room {
-                        if self.front().is_none_or(|job| job.fresh || job.timed()) {
+                        if self.front().is_none_or(|job| job.fresh || job.timed() || job.streams())
+                        {
                             break;
                         }
                         let Some(job) = self.next_claimed(now) else { break };
@@ -92,7 +93,7 @@ impl Pool {
             return Some(Place::New);
         }
         // Its time would run while it waits behind others.
-        if front.timed() {
+        if front.timed() || front.streams() {
             return None;
         }
         // Workers are refilled when half empty, so that several requests go into one write.
@@ -141,6 +142,7 @@ impl Pool {
         worker.given += 1;
         let seq = worker.last_seq;
         let name = job.task.name().as_bytes();
+        let stream = job.run.job.head().stream().map(|stream| stream.opening());
         let header = Header {
             length: (name.len() + job.args.len()) as u64,
             seq,
@@ -149,6 +151,9 @@ impl Pool {
             kind: job.kind,
         };
         worker.out.push(&header.to_bytes(), name, &job.args);
+        if let Some(opening) = stream {
+            worker.open_stream(seq, opening);
+        }
         worker.in_flight.push_back(InFlight { seq, job: Some(job) });
         if self.dirty.last() != Some(&id) {
             self.dirty.push(id);

@@ -45,9 +45,12 @@ impl Shared {
         let result = f(&mut pool);
         let failures = std::mem::take(&mut pool.failures);
         let started = std::mem::take(&mut pool.started);
+        let lent = std::mem::take(&mut pool.lent);
         drop(pool);
-        let posted = !failures.is_empty() || !started.is_empty();
-        if let Some(reports) = self.reports.upgrade().filter(|_| !started.is_empty()) {
+        let begun = !started.is_empty() || !lent.is_empty();
+        let posted = !failures.is_empty() || begun;
+        if let Some(reports) = self.reports.upgrade().filter(|_| begun) {
+            lent.into_iter().for_each(|(key, lent)| reports.post_lent(key, lent));
             started.into_iter().for_each(|(key, at)| reports.post_started(key, at));
         }
         for (job, error) in failures {

@@ -17,14 +17,26 @@ use crate::job::AnyJob;
 use crate::sys;
 
 impl Shared {
-    /// Serves the worker that runs this job until the job is finished, is not there any more,
-    /// or the time is up. False if it did nothing, because another thread serves the worker, or
+    /// Serves the worker that runs this job until the job is finished, is not there any more, has
+    /// sent enough, or the time is up. False if it did nothing, because another thread serves the worker, or
     /// the job is not at the head of one.
-    pub(super) fn wait_here(&self, job: &Arc<dyn AnyJob>, deadline: Option<Instant>) -> bool {
+    pub(super) fn wait_here(
+        &self,
+        job: &Arc<dyn AnyJob>,
+        deadline: Option<Instant>,
+        enough: &dyn Fn() -> bool,
+    ) -> bool {
         let key = job.head().key();
         let mut served = false;
         while let Some((id, mut inbox, socket)) = self.locked(|pool| pool.lend_inbox(key)).0 {
             served = true;
+            // Nobody else can make it so while the inbox is here, nor before.
+            if enough() {
+                if self.return_inbox(id, inbox) {
+                    self.drive();
+                }
+                break;
+            }
             // An error would show itself in the receive as well.
             let ready =
                 deadline.is_none() || sys::wait_readable(socket.as_fd(), deadline).unwrap_or(true);
@@ -36,7 +48,7 @@ impl Shared {
             if posted | batch.posted {
                 self.drive();
             }
-            if batch.found || !ready {
+            if batch.found || !ready || enough() {
                 break;
             }
         }

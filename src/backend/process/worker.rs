@@ -9,6 +9,7 @@ use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 
 use super::outbox::{Args, Outbox};
 use super::stderr::Tail;
+use super::streams::{Flow, Values};
 use crate::backend::Run;
 use crate::error::JobError;
 use crate::job::AnyJob;
@@ -62,6 +63,8 @@ pub(super) struct Inbox {
     pub(super) answered: Vec<Answered>,
     /// What jobs said of their progress: in order, and before their replies.
     pub(super) notes: Vec<(Arc<dyn AnyJob>, Range<usize>)>,
+    /// What streams sent, likewise.
+    pub(super) values: Vec<Values>,
     /// The stream ended, or cannot be read on.
     pub(super) deaf: bool,
 }
@@ -73,6 +76,7 @@ impl Inbox {
             frames: Vec::new(),
             answered: Vec::new(),
             notes: Vec::new(),
+            values: Vec::new(),
             deaf: false,
         }
     }
@@ -120,6 +124,8 @@ pub(super) struct Worker {
     /// What the I/O thread's epoll looks for; `None` if the socket is not in it.
     interest: Option<EpollFlags>,
     pub(super) in_flight: VecDeque<InFlight>,
+    /// Of the stream that it has.
+    pub(super) flow: Option<Flow>,
     /// How many of those were taken back.
     pub(super) taken_back: usize,
     /// The number of the last request.
@@ -193,6 +199,7 @@ impl Worker {
             out: Outbox::default(),
             interest: None,
             in_flight: VecDeque::new(),
+            flow: None,
             taken_back: 0,
             last_seq: 0,
             given: 0,
@@ -226,6 +233,7 @@ impl Worker {
         self.state == State::Active
             && self.end.is_none()
             && !self.fresh
+            && self.flow.is_none()
             && self.taken_back == 0
             && self.given < max_jobs
             && self.last_seq < u32::MAX / 2

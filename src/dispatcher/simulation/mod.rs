@@ -14,7 +14,7 @@ use super::core::Core;
 use super::demands::{Demands, Rates};
 use super::edge::Edge;
 use super::graph::Path;
-use super::message::{Effect, Event, Key, Need, Nested, Submission, Verdict};
+use super::message::{Effect, Event, Key, Need, Nested, READERS, Submission, Verdict};
 use super::node::State;
 use super::ready::Limits;
 use super::rules::Rules;
@@ -526,8 +526,10 @@ impl World {
 
     fn end_a_run(&mut self) {
         self.tell_recalled();
-        let free: Vec<Key> =
-            self.out.iter().filter(|(_, r)| r.blocked_on.is_none()).map(|(&key, _)| key).collect();
+        // News that a stream goes on can come after news of its end.
+        let may_end = |run: &Running| run.blocked_on.is_none_or(|on| on == READERS);
+        let free = self.out.iter().filter(|(_, run)| may_end(run));
+        let free: Vec<Key> = free.map(|(&key, _)| key).collect();
         let Some(key) = self.pick(&free) else { return };
         // Time passes first, which may be what its deadline waits for.
         self.moment.now += 1;
@@ -688,12 +690,15 @@ impl World {
             .filter(|(_, job)| job.submitted && job.verdict.is_none())
             .map(|(&key, _)| key)
             .collect();
-        if let (Some(key), Some(on)) = (self.pick(&free), self.pick(&open))
-            && key != on
-        {
+        if let (Some(key), Some(mut on)) = (self.pick(&free), self.pick(&open)) {
+            // One in four is a stream that waits for its reader.
+            if self.rng.random_bool(0.25) {
+                on = READERS;
+            }
             // Marked first: what the lent permit starts must not count this job.
             self.out.get_mut(&key).expect("it was picked from there").blocked_on = Some(on);
-            self.handle(Event::Blocked { key, on });
+            let lent = Event::Lent { key, lent: true };
+            self.handle(if on == READERS { lent } else { Event::Blocked { key, on } });
         }
     }
 
@@ -701,8 +706,12 @@ impl World {
         let blocked: Vec<Key> =
             self.out.iter().filter(|(_, r)| r.blocked_on.is_some()).map(|(&key, _)| key).collect();
         if let Some(key) = self.pick(&blocked) {
-            self.out.get_mut(&key).expect("it was picked from there").blocked_on = None;
-            self.handle(Event::Unblocked { key });
+            let running = self.out.get_mut(&key).expect("it was picked from there");
+            let lent = running.blocked_on.take() == Some(READERS);
+            // A thread of the stream can have waited for something else meanwhile.
+            let lent = lent && self.rng.random_bool(0.5);
+            let back = Event::Lent { key, lent: false };
+            self.handle(if lent { back } else { Event::Unblocked { key } });
         }
     }
 

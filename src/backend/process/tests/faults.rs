@@ -119,6 +119,11 @@ fn a_worker_that_breaks_the_protocol_is_dropped_alone() {
         let next = bench.push(ProcessJob::new(tasks::add, (1, 1)));
         assert_eq!(bench.result(&next).unwrap(), 2);
     }
+    for values in [17, u16::MAX, 0] {
+        let job = bench.push(ProcessJob::stream(rogue::flood, (values,)).fresh_process(true));
+        let error = bench.error(&job);
+        assert!(error.to_string().contains("values of a stream, where it may send 16"), "{error}");
+    }
     // A frame that never ends, and a connection that does.
     for way in [rogue::HALF, rogue::CLOSE] {
         let job = bench.push(ProcessJob::new(rogue::say, (way,)));

@@ -187,7 +187,7 @@ impl Gate {
 impl Bench {
     /// What a thread does that is about to wait for the job.
     pub(super) fn serve<T: Send + 'static>(&self, pushed: &Pushed<T>, deadline: Option<Instant>) {
-        self.backend.serve(&pushed.any(), deadline);
+        self.backend.serve(&pushed.any(), deadline, &|| false);
     }
 }
 
@@ -318,9 +318,10 @@ pub(super) mod tasks {
 pub(super) mod rogue {
     use std::io::Write;
 
+    use crate::job::Yield;
     use crate::task;
     use crate::wire::frame::Header;
-    use crate::wire::message::{REPLY_OK, REPLY_SKIPPED};
+    use crate::wire::message::{NOTE_VALUES, REPLY_OK, REPLY_SKIPPED};
 
     pub(crate) const GARBAGE: u8 = 0;
     pub(crate) const LONG: u8 = 1;
@@ -345,6 +346,16 @@ pub(super) mod rogue {
         let pidfd = crate::sys::pidfd(pid.as_raw()).unwrap();
         let fd = crate::sys::duplicate_of(pidfd.as_fd(), number).unwrap();
         fd.into()
+    }
+
+    /// Sends more values than it may: `values` of no bytes, or, if that is 0, a frame with none.
+    #[task]
+    pub(crate) fn flood(_out: Yield<()>, values: u16) {
+        let header = Header { length: 0, seq: 1, extra: values, kind: NOTE_VALUES };
+        socket().write_all(&header.to_bytes()).unwrap();
+        loop {
+            std::thread::park();
+        }
     }
 
     #[task]

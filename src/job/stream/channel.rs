@@ -1,0 +1,495 @@
+//! What a stream's producer and its readers share.
+//!
+//! Values wait in a queue of at most `capacity`. A single reader takes all that is there at once,
+//! so that both sides come to the lock, and wake each other, once for many values. Whoever has
+//! nothing to do is on a list and is unparked by the other side; nobody polls.
+//!
+//! The end of a stream is not in here: it is the end of its job. A reader that finds the queue
+//! empty and the job finished is through.
+//!
+//! The values of a process job come from its worker. There the room is told in advance, as
+//! *credit*: how many values the worker may send. What readers take is given back to it.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::Thread;
+
+use parking_lot::{Mutex, MutexGuard};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::yielder::{StreamStopped, Why};
+use crate::error::JobError;
+use crate::job::cell::AnyJob;
+use crate::job::head::Stop;
+use crate::job::panics;
+use crate::wire::codec::{self, CodecError};
+
+/// How many values may wait if nothing is said.
+pub(super) const DEFAULT_BUFFER: usize = 16;
+
+/// The most: credits are numbers of 32 bits.
+const MOST_BUFFER: usize = u32::MAX as usize / 4;
+
+/// How often it is looked for the other side before a thread sleeps: spinning, then yielding.
+const LOOKS: u32 = 16;
+const SPINS: u32 = 6;
+
+/// What a reader tells the worker that has the stream.
+#[derive(Debug)]
+pub(crate) enum Word {
+    /// It may send so many values more.
+    Credit(usize),
+    /// What came back for the value that was sent with this number.
+    Answer(u32, Vec<u8>),
+    /// Nobody reads it any more.
+    Close,
+}
+
+/// What a worker is told when it is given the job.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Opening {
+    pub(crate) credit: usize,
+    pub(crate) closed: bool,
+}
+
+/// A stream, whatever its types: what the engine and its backends hold.
+pub(crate) trait AnyStream: fmt::Debug + Send + Sync {
+    /// What a worker may send, as things stand.
+    fn opening(&self) -> Opening;
+
+    /// Takes values that a worker sent, one or more, each behind its length. False if they do not
+    /// decode; then the stream is closed.
+    fn accept(&self, bytes: &[u8]) -> bool;
+
+    /// Takes a value that a worker sent with a number, to be answered.
+    fn accept_asked(&self, bytes: &[u8]) -> bool;
+
+    /// Wakes those who wait in the producer: the job is to stop.
+    fn wake_producers(&self);
+
+    /// The last handle is gone; true if the stream is closed by that.
+    fn handle_gone(&self) -> bool;
+
+    /// How many values may wait.
+    fn set_buffer(&self, values: usize);
+
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+}
+
+/// How values and answers travel between processes.
+pub(super) struct Codec<Y, S> {
+    decode: fn(&[u8]) -> Result<Y, CodecError>,
+    encode: fn(&Option<S>, &mut Vec<u8>) -> Result<(), CodecError>,
+}
+
+impl<Y: DeserializeOwned, S: Serialize> Codec<Y, S> {
+    pub(super) fn new() -> Self {
+        Self { decode: codec::decode, encode: |answer, out| codec::encode(answer, out) }
+    }
+}
+
+/// A value on its way, and the number under which an answer is wanted.
+pub(super) struct Item<Y> {
+    pub(super) value: Y,
+    pub(super) ticket: Option<u32>,
+}
+
+pub(super) struct Channel<Y, S> {
+    state: Mutex<State<Y, S>>,
+    /// How many values are in the queue, to look at without the lock.
+    length: AtomicUsize,
+    codec: Option<Codec<Y, S>>,
+}
+
+struct State<Y, S> {
+    queue: VecDeque<Item<Y>>,
+    capacity: usize,
+    readers: usize,
+    /// No reader is left, or nobody who could make one.
+    closed: bool,
+    /// The run of the job that may send.
+    run: Option<u32>,
+    last_ticket: u32,
+    answers: Vec<(u32, Option<S>)>,
+    /// Threads of the producer that sleep.
+    producers: Vec<Thread>,
+    /// Threads that wait for a value.
+    waiting: Vec<Thread>,
+    /// How many values were taken that the worker has no credit for yet.
+    owed: usize,
+    fault: Option<JobError>,
+}
+
+/// What a reader got.
+pub(super) struct Taken<Y> {
+    pub(super) first: Item<Y>,
+    /// What the worker is to be told, if the stream is a process job's.
+    pub(super) credit: usize,
+}
+
+impl<Y: Send + 'static, S: Send + 'static> Channel<Y, S> {
+    pub(super) fn shared(codec: Option<Codec<Y, S>>) -> Arc<Self> {
+        let state = State {
+            queue: VecDeque::new(),
+            capacity: DEFAULT_BUFFER,
+            readers: 0,
+            closed: false,
+            run: None,
+            last_ticket: 0,
+            answers: Vec::new(),
+            producers: Vec::new(),
+            waiting: Vec::new(),
+            owed: 0,
+            fault: None,
+        };
+        Arc::new(Self { state: Mutex::new(state), length: AtomicUsize::new(0), codec })
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        self.state.lock().capacity
+    }
+
+    /// From now on that run may send, and no other.
+    pub(super) fn begin(&self, run: u32) {
+        self.state.lock().run = Some(run);
+    }
+
+    /// The run has ended: what still holds its [`Yield`](super::Yield) sends nothing more.
+    pub(super) fn end(&self) {
+        let mut state = self.state.lock();
+        state.run = None;
+        state.answers.clear();
+        wake(std::mem::take(&mut state.producers), state);
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.state.lock().closed
+    }
+
+    pub(super) fn fault(&self) -> Option<JobError> {
+        self.state.lock().fault.clone()
+    }
+
+    fn push(&self, mut state: MutexGuard<'_, State<Y, S>>, item: Item<Y>) {
+        state.queue.push_back(item);
+        self.length.store(state.queue.len(), Ordering::SeqCst);
+        let waiting = std::mem::take(&mut state.waiting);
+        wake(waiting, state);
+    }
+
+    /// Why that run of the job must not send.
+    fn refusal(state: &State<Y, S>, job: &dyn AnyJob, run: u32) -> Option<StreamStopped> {
+        Some(StreamStopped(if state.run != Some(run) {
+            Why::Over
+        } else if job.head().stop() != Stop::No {
+            Why::ToStop
+        } else if state.closed {
+            Why::Unread
+        } else {
+            return None;
+        }))
+    }
+
+    /// Sends a value as soon as there is room. If it is `asked` for, waits until a reader comes for
+    /// the next one, and gives what that sent.
+    pub(super) fn send(
+        &self,
+        job: &Arc<dyn AnyJob>,
+        run: u32,
+        value: Y,
+        asked: bool,
+    ) -> Result<Option<S>, StreamStopped> {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(refusal) = Self::refusal(&state, &**job, run) {
+                drop(state);
+                return Err(refusal);
+            }
+            if state.queue.len() < state.capacity.max(1) {
+                break;
+            }
+            let capacity = state.capacity.max(1);
+            state = self.sleep(state, job, |length| length < capacity);
+        }
+        // A producer with room only for what is wanted waits until it is wanted.
+        let asked = asked || state.capacity == 0;
+        if !asked {
+            self.push(state, Item { value, ticket: None });
+            return Ok(None);
+        }
+        state.last_ticket = state.last_ticket.wrapping_add(1);
+        let ticket = state.last_ticket;
+        self.push(state, Item { value, ticket: Some(ticket) });
+        let mut state = self.state.lock();
+        loop {
+            if let Some(at) = state.answers.iter().position(|(of, _)| *of == ticket) {
+                return Ok(state.answers.swap_remove(at).1);
+            }
+            if let Some(refusal) = Self::refusal(&state, &**job, run) {
+                return Err(refusal);
+            }
+            state = self.sleep(state, job, |_| false);
+        }
+    }
+
+    /// Lets a thread of the producer sleep until something has changed, or the look at the queue's
+    /// length says so. Its job lends its permit meanwhile.
+    fn sleep<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State<Y, S>>,
+        job: &Arc<dyn AnyJob>,
+        enough: impl Fn(usize) -> bool,
+    ) -> MutexGuard<'a, State<Y, S>> {
+        let me = std::thread::current();
+        state.producers.push(me.clone());
+        drop(state);
+        let is_listed = |state: &State<Y, S>| state.producers.iter().any(|t| t.id() == me.id());
+        for look in 0..LOOKS {
+            pause(look);
+            let mut state = self.state.lock();
+            if enough(state.queue.len()) || !is_listed(&state) {
+                state.producers.retain(|thread| thread.id() != me.id());
+                return state;
+            }
+        }
+        let link = job.head().link();
+        let lend = |lent| link.iter().for_each(|link| link.lend(job, lent));
+        lend(true);
+        // Those who tell a job to stop wake it later.
+        while is_listed(&self.state.lock()) && job.head().stop() == Stop::No {
+            std::thread::park();
+        }
+        lend(false);
+        let mut state = self.state.lock();
+        state.producers.retain(|thread| thread.id() != me.id());
+        state
+    }
+
+    /// Takes the first value, and, for the only reader of a buffered stream, all others, which go
+    /// into `batch`, which is empty.
+    pub(super) fn take(&self, batch: &mut VecDeque<Item<Y>>) -> Option<Taken<Y>> {
+        let mut state = self.state.lock();
+        let first = state.queue.pop_front()?;
+        let mut taken = 1;
+        if state.readers == 1 && state.capacity > 1 {
+            std::mem::swap(&mut state.queue, batch);
+            taken += batch.len();
+        }
+        self.length.store(state.queue.len(), Ordering::SeqCst);
+        let mut credit = 0;
+        if self.codec.is_some() {
+            state.owed += taken;
+            if state.owed >= (state.capacity / 2).max(1) {
+                credit = std::mem::take(&mut state.owed);
+            }
+        }
+        wake(std::mem::take(&mut state.producers), state);
+        Some(Taken { first, credit })
+    }
+
+    /// Puts the calling thread on the list of those who wait for a value; false if one is there.
+    pub(super) fn enlist(&self, me: &Thread) -> bool {
+        let mut state = self.state.lock();
+        if !state.queue.is_empty() {
+            return false;
+        }
+        state.waiting.push(me.clone());
+        true
+    }
+
+    pub(super) fn delist(&self, me: &Thread) {
+        self.state.lock().waiting.retain(|thread| thread.id() != me.id());
+    }
+
+    /// Whether a value was there a moment ago.
+    pub(super) fn has_values(&self) -> bool {
+        self.length.load(Ordering::SeqCst) > 0
+    }
+
+    /// Looks for a value for some microseconds, in which it mostly comes if it comes at all soon.
+    pub(super) fn linger(&self) -> bool {
+        (0..LOOKS).any(|look| {
+            pause(look);
+            self.has_values()
+        })
+    }
+
+    /// Answers a value; gives what a worker is to be told.
+    pub(super) fn answer(&self, ticket: u32, answer: Option<S>) -> Option<Word> {
+        if let Some(codec) = &self.codec {
+            let mut bytes = Vec::new();
+            return match panics::catch_panic(|| (codec.encode)(&answer, &mut bytes)) {
+                Ok(Ok(())) => Some(Word::Answer(ticket, bytes)),
+                Ok(Err(error)) => {
+                    self.fail(JobError::codec(format!("the answer does not encode: {error}")));
+                    Some(Word::Close)
+                }
+                Err(panic) => {
+                    self.fail(JobError::panic(panic));
+                    Some(Word::Close)
+                }
+            };
+        }
+        let mut state = self.state.lock();
+        if state.run.is_some() {
+            state.answers.push((ticket, answer));
+        }
+        wake(std::mem::take(&mut state.producers), state);
+        None
+    }
+
+    /// One more reader. One of a job that has ended opens the stream again, for a rerun.
+    pub(super) fn add_reader(&self, reopen: bool) {
+        let mut state = self.state.lock();
+        state.readers += 1;
+        state.closed &= !reopen;
+    }
+
+    /// One reader less; what it had not passed on goes back. True if the stream is closed by that.
+    pub(super) fn drop_reader(&self, batch: &mut VecDeque<Item<Y>>) -> bool {
+        let mut state = self.state.lock();
+        state.readers -= 1;
+        if state.readers > 0 {
+            while let Some(item) = batch.pop_back() {
+                state.queue.push_front(item);
+            }
+            self.length.store(state.queue.len(), Ordering::SeqCst);
+            let waiting = std::mem::take(&mut state.waiting);
+            wake(waiting, state);
+            return false;
+        }
+        self.close(state)
+    }
+
+    /// Nobody reads any more; true if that is new.
+    fn close(&self, mut state: MutexGuard<'_, State<Y, S>>) -> bool {
+        let new = !std::mem::replace(&mut state.closed, true);
+        let unread = std::mem::take(&mut state.queue);
+        self.length.store(0, Ordering::SeqCst);
+        wake(std::mem::take(&mut state.producers), state);
+        panics::drop_quietly(unread);
+        new
+    }
+
+    /// The stream cannot go on.
+    fn fail(&self, error: JobError) {
+        let mut state = self.state.lock();
+        state.fault.get_or_insert(error);
+        state.closed = true;
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Option<Y> {
+        let codec = self.codec.as_ref()?;
+        let error = match panics::catch_panic(|| (codec.decode)(bytes)) {
+            Ok(Ok(value)) => return Some(value),
+            Ok(Err(error)) => JobError::codec(format!(
+                "a value of the stream does not decode: {error}; its type must deserialize what \
+                 it serializes"
+            )),
+            Err(panic) => JobError::panic(panic),
+        };
+        self.fail(error);
+        None
+    }
+
+    /// Puts values from a worker into the queue, unless nobody wants them.
+    fn put(&self, items: VecDeque<Item<Y>>) {
+        let mut state = self.state.lock();
+        if state.closed {
+            drop(state);
+            return panics::drop_quietly(items);
+        }
+        if state.queue.is_empty() {
+            state.queue = items;
+        } else {
+            state.queue.extend(items);
+        }
+        self.length.store(state.queue.len(), Ordering::SeqCst);
+        let waiting = std::mem::take(&mut state.waiting);
+        wake(waiting, state);
+    }
+}
+
+impl<Y: Send + 'static, S: Send + 'static> AnyStream for Channel<Y, S> {
+    fn opening(&self) -> Opening {
+        let mut state = self.state.lock();
+        state.owed = 0;
+        if state.fault.take().is_some() && state.readers > 0 {
+            // What made the last run fail closed the stream for that run only.
+            state.closed = false;
+        }
+        let credit = state.capacity.max(1).saturating_sub(state.queue.len());
+        // What waits from a run before is owed when it is taken.
+        Opening { credit, closed: state.closed }
+    }
+
+    fn accept(&self, bytes: &[u8]) -> bool {
+        let mut items = VecDeque::new();
+        let mut rest = bytes;
+        while let Some((length, more)) = rest.split_first_chunk() {
+            let length = usize::try_from(u32::from_le_bytes(*length)).unwrap_or(usize::MAX);
+            let Some((value, more)) = more.split_at_checked(length) else { break };
+            rest = more;
+            let Some(value) = self.decode(value) else { break };
+            items.push_back(Item { value, ticket: None });
+        }
+        self.put(items);
+        if !rest.is_empty() {
+            self.fail(JobError::codec("a worker's values are cut off".into()));
+        }
+        self.fault().is_none()
+    }
+
+    fn accept_asked(&self, bytes: &[u8]) -> bool {
+        let Some((ticket, value)) = bytes.split_first_chunk() else {
+            self.fail(JobError::codec("a worker's value has no number".into()));
+            return false;
+        };
+        let Some(value) = self.decode(value) else { return false };
+        let ticket = Some(u32::from_le_bytes(*ticket));
+        self.put(VecDeque::from([Item { value, ticket }]));
+        true
+    }
+
+    fn wake_producers(&self) {
+        let mut state = self.state.lock();
+        wake(std::mem::take(&mut state.producers), state);
+    }
+
+    fn handle_gone(&self) -> bool {
+        let state = self.state.lock();
+        state.readers == 0 && self.close(state)
+    }
+
+    fn set_buffer(&self, values: usize) {
+        self.state.lock().capacity = values.min(MOST_BUFFER);
+    }
+
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}
+
+impl<Y, S> fmt::Debug for Channel<Y, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Channel").field("length", &self.length).finish_non_exhaustive()
+    }
+}
+
+/// Lets go of the lock, then wakes.
+fn wake<Y, S>(threads: Vec<Thread>, state: MutexGuard<'_, State<Y, S>>) {
+    drop(state);
+    threads.iter().for_each(Thread::unpark);
+}
+
+fn pause(look: u32) {
+    if look < SPINS {
+        (0..1 << look).for_each(|_| std::hint::spin_loop());
+    } else {
+        std::thread::yield_now();
+    }
+}

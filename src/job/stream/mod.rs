@@ -1,0 +1,20 @@
+//! Streams: jobs that yield many values, which are read while the job runs.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`channel`] | what a stream's producer and its readers share: values, room, answers |
+//! | [`yielder`] | [`Yield`], the producer's end |
+//! | [`reader`] | [`Reader`], the other end, and what a handle of a stream can do |
+//! | [`producer`] | the jobs: their bodies and constructors |
+
+mod channel;
+mod producer;
+mod reader;
+mod yielder;
+
+pub use producer::{Stream, StreamEnd, Streaming};
+pub use reader::Reader;
+pub use yielder::{StreamStopped, Yield};
+
+pub(crate) use channel::{AnyStream, Opening, Word};
+pub(crate) use yielder::{Encode, Outlet, Why, send_by};

@@ -1,0 +1,496 @@
+//! A stream from a worker process keeps all promises of a stream (`streams.rs`), with bounded memory
+//! on both sides, and says how its worker died.
+
+mod common;
+
+use std::time::Duration;
+
+use common::within;
+use executor_engine::Stream;
+use executor_engine::prelude::*;
+use serde::{Deserialize, Serialize};
+
+type Values<T> = Result<Vec<T>, JobError>;
+type Sent = Result<(), StreamStopped>;
+
+#[task]
+fn count(out: Yield<u64>, n: u64) -> Result<(), StreamStopped> {
+    (0..n).try_for_each(|i| out.send(i))
+}
+
+#[task]
+fn endless(out: Yield<u64>) -> Result<(), StreamStopped> {
+    (0..).try_for_each(|i| out.send(i))
+}
+
+#[task]
+fn total(out: Yield<i64, i64>) -> Result<(), StreamStopped> {
+    let mut sum = 0;
+    for _ in 0..3 {
+        sum += out.ask(sum)?.unwrap_or(0);
+    }
+    Ok(())
+}
+
+#[task]
+fn fails(out: Yield<u64>) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    out.send(0)?;
+    out.send(1)?;
+    Err("error".into())
+}
+
+#[task]
+fn panics(out: Yield<u64>) {
+    let _ = out.send(0);
+    let _ = out.send(1);
+    panic!("error")
+}
+
+#[task]
+fn aborts(out: Yield<u64>) {
+    let _ = out.send(7);
+    let _ = out.ask(8);
+    std::process::abort()
+}
+
+#[task]
+fn double(x: u64) -> u64 {
+    2 * x
+}
+
+#[test]
+fn values_come_in_order_and_then_the_job_is_done() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        for buffer in [0, 1, 2, 16, 1000] {
+            let job = engine.submit(ProcessJob::stream(count, (200,)).buffer(buffer)).unwrap();
+            assert_eq!(job.iter().collect::<Values<_>>().unwrap(), Vec::from_iter(0..200));
+            assert_eq!(job.status(), Status::Done);
+        }
+    });
+}
+
+#[test]
+fn a_pulled_stream_runs_until_its_last_value_was_taken() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let job = engine.submit(ProcessJob::stream(count, (10,)).buffer(0)).unwrap();
+        let mut seen = 0;
+        for value in &job {
+            assert_eq!(value.unwrap(), seen);
+            assert_eq!(job.status(), Status::Running);
+            seen += 1;
+        }
+        assert_eq!((seen, job.status()), (10, Status::Done));
+    });
+}
+
+#[test]
+fn errors_come_behind_the_values_before_them() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let jobs = [
+            engine.submit(ProcessJob::stream(fails, ())).unwrap(),
+            engine.submit(ProcessJob::stream(panics, ())).unwrap(),
+        ];
+        for job in jobs {
+            let mut reader = job.iter();
+            assert_eq!(reader.next().unwrap().unwrap(), 0);
+            assert_eq!(reader.next().unwrap().unwrap(), 1);
+            assert_eq!(reader.next().unwrap().unwrap_err().message(), "error");
+            assert!(reader.next().is_none());
+            assert_eq!(job.status(), Status::Failed);
+        }
+    });
+}
+
+#[test]
+fn a_worker_that_dies_is_told_of_behind_its_values() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let job = engine.submit(ProcessJob::stream(aborts, ())).unwrap();
+        let mut reader = job.iter();
+        assert_eq!(reader.next().unwrap().unwrap(), 7);
+        assert_eq!(reader.next().unwrap().unwrap(), 8);
+        let error = reader.next().unwrap().unwrap_err();
+        assert_eq!(error.signal(), Some(6));
+        assert!(reader.next().is_none());
+        let next = engine.submit(ProcessJob::new(double, (4,))).unwrap();
+        assert_eq!(next.result().unwrap(), 8);
+    });
+}
+
+#[test]
+fn readers_answer() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let job = engine.submit(ProcessJob::stream(total, ())).unwrap();
+        let mut reader = job.iter();
+        assert_eq!(reader.next().unwrap().unwrap(), 0);
+        assert_eq!(reader.send(1).unwrap().unwrap(), 1);
+        assert_eq!(reader.send(2).unwrap().unwrap(), 3);
+        assert!(reader.send(3).is_none());
+        assert_eq!(job.status(), Status::Done);
+    });
+}
+
+#[test]
+fn dropping_the_last_reader_ends_the_producer_and_is_no_failure() {
+    within(|| {
+        let engine = Engine::builder().max_process_jobs(1).build().unwrap();
+        for buffer in [0, 1, 16, 100_000] {
+            let job = engine.submit(ProcessJob::stream(endless, ()).buffer(buffer)).unwrap();
+            assert_eq!(job.iter().take(3).collect::<Values<_>>().unwrap(), [0, 1, 2]);
+            job.wait().unwrap();
+            assert_eq!(job.status(), Status::Done);
+            let unread = engine.submit(ProcessJob::stream(endless, ()).buffer(buffer)).unwrap();
+            drop(unread.iter());
+            unread.wait().unwrap();
+            assert_eq!(unread.status(), Status::Done);
+        }
+        drop(engine.submit(ProcessJob::stream(endless, ())).unwrap());
+        engine.wait().unwrap();
+        let next = engine.submit(ProcessJob::new(double, (4,))).unwrap();
+        assert_eq!(next.result().unwrap(), 8, "its worker serves on");
+    });
+}
+
+#[test]
+fn cancelling_ends_the_iteration_with_that_error() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        for buffer in [0, 4] {
+            let job = engine.submit(ProcessJob::stream(endless, ()).buffer(buffer)).unwrap();
+            let mut reader = job.iter();
+            assert_eq!(reader.next().unwrap().unwrap(), 0);
+            job.cancel();
+            let error = reader.find_map(Result::err).unwrap();
+            assert!(error.is_cancelled(), "{error}");
+            assert_eq!(job.status(), Status::Cancelled);
+        }
+        let job = ProcessJob::stream(endless, ()).timeout(Duration::from_millis(50));
+        let job = engine.submit(job).unwrap();
+        let error = job.iter().find_map(Result::err).unwrap();
+        assert!(error.is_timed_out(), "{error}");
+    });
+}
+
+#[test]
+fn a_hundred_thousand_values() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        for buffer in [16, 1024] {
+            let job = engine.submit(ProcessJob::stream(count, (100_000,)).buffer(buffer)).unwrap();
+            let mut expected = 0;
+            for value in &job {
+                assert_eq!(value.unwrap(), expected);
+                expected += 1;
+            }
+            assert_eq!(expected, 100_000);
+        }
+    });
+}
+
+fn resident_kib() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[task]
+fn large(out: Yield<Vec<u8>>, n: u64) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let before = resident_kib();
+    for _ in 0..n {
+        out.send(vec![1; 100_000])?;
+    }
+    let grown = resident_kib().saturating_sub(before);
+    if grown > 60_000 { Err(format!("the worker grew by {grown} KiB").into()) } else { Ok(()) }
+}
+
+/// 300 MB go through; no side may hold more than a few of them.
+#[test]
+fn a_slow_reader_holds_the_worker_up_and_memory_stays_flat() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let job = engine.submit(ProcessJob::stream(large, (3000,)).buffer(8)).unwrap();
+        let mut most = 0;
+        let mut before = None;
+        for (i, value) in job.iter().enumerate() {
+            assert_eq!(value.unwrap().len(), 100_000);
+            if i % 100 == 0 {
+                std::thread::yield_now();
+                let now = resident_kib();
+                most = most.max(now.saturating_sub(*before.get_or_insert(now)));
+            }
+        }
+        assert_eq!(job.status(), Status::Done);
+        assert!(most < 60_000, "the reader's process grew by {most} KiB");
+    });
+}
+
+#[test]
+fn streams_are_read_in_turn_by_an_engine_with_one_worker() {
+    within(|| {
+        for engine in [
+            Engine::builder().max_process_jobs(1).build().unwrap(),
+            Engine::builder().max_process_jobs(1).max_jobs(1).build().unwrap(),
+        ] {
+            let streams: Vec<_> = (0..3)
+                .map(|_| engine.submit(ProcessJob::stream(count, (100,)).buffer(2)).unwrap())
+                .collect();
+            let mut readers: Vec<_> = streams.iter().map(JobHandle::iter).collect();
+            for i in 0..100 {
+                for reader in &mut readers {
+                    assert_eq!(reader.next().unwrap().unwrap(), i);
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn while_a_stream_waits_for_its_reader_other_jobs_run_in_its_stead() {
+    within(|| {
+        for engine in [
+            Engine::builder().max_process_jobs(1).build().unwrap(),
+            Engine::builder().max_process_jobs(1).max_jobs(1).build().unwrap(),
+        ] {
+            let job = engine.submit(ProcessJob::stream(count, (50,)).buffer(1)).unwrap();
+            for value in &job {
+                let value = value.unwrap();
+                let more = engine.submit(ProcessJob::new(double, (value,))).unwrap();
+                assert_eq!(more.result().unwrap(), 2 * value);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_job_reads_a_process_stream() {
+    within(|| {
+        let engine = Engine::builder().max_jobs(1).max_thread_jobs(1).build().unwrap();
+        let read = |ctx: JobContext| -> executor_engine::Result<u64> {
+            let job = ctx.engine()?.submit(ProcessJob::stream(count, (300,)).buffer(3))?;
+            Ok(job.iter().map(|value| value.unwrap()).sum())
+        };
+        let pool = engine.submit(ThreadJob::try_new(read, (Context,))).unwrap();
+        let lane = engine.submit(LocalJob::try_new(read, (Context,))).unwrap();
+        assert_eq!(pool.result().unwrap() + lane.result().unwrap(), 300 * 299);
+    });
+}
+
+#[test]
+fn streams_and_short_jobs_share_workers() {
+    within(|| {
+        let engine = Engine::builder().max_process_jobs(2).build().unwrap();
+        let jobs = engine.submit_all((0..2000).map(|i| ProcessJob::new(double, (i,)))).unwrap();
+        let streams: Vec<_> =
+            (0..4).map(|_| engine.submit(ProcessJob::stream(count, (500,))).unwrap()).collect();
+        let more = engine.submit_all((0..2000).map(|i| ProcessJob::new(double, (i,)))).unwrap();
+        for stream in streams {
+            assert_eq!(stream.iter().count(), 500);
+        }
+        for (i, job) in (0..).zip(jobs.iter().chain(&more)) {
+            assert_eq!(job.result().unwrap(), 2 * (i % 2000));
+        }
+    });
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Thing {
+    Number(f64),
+    Text(String),
+    Pair { a: Option<()>, b: Vec<u8> },
+}
+
+fn things() -> [Thing; 3] {
+    let pair = Thing::Pair { a: Some(()), b: vec![1; 300] };
+    [Thing::Number(0.5), Thing::Text("x".repeat(100_000)), pair]
+}
+
+#[task]
+fn every_thing(out: Yield<Thing, Thing>, ctx: JobContext) -> Result<(), StreamStopped> {
+    assert_eq!(ctx.name(), Some("things"));
+    for thing in things() {
+        let answer = out.ask(thing.clone())?;
+        assert_eq!(answer, Some(thing));
+    }
+    Ok(())
+}
+
+#[test]
+fn values_and_answers_of_any_type_travel() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let job = ProcessJob::stream(every_thing, (Context,)).name("things").fresh_process(true);
+        let job: JobHandle<Stream<Thing, Thing>> = engine.submit(job).unwrap();
+        let mut reader = job.iter();
+        let mut value = reader.next();
+        for thing in things() {
+            assert_eq!(value.unwrap().unwrap(), thing);
+            value = reader.send(thing);
+        }
+        assert!(value.is_none());
+        job.take().unwrap();
+    });
+}
+
+#[derive(Clone, Debug)]
+struct Odd(u8);
+
+impl Serialize for Odd {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            13 => Err(serde::ser::Error::custom("thirteen")),
+            n => serializer.serialize_u8(n),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Odd {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match u8::deserialize(deserializer)? {
+            7 => Err(serde::de::Error::custom("seven")),
+            n => Ok(Self(n)),
+        }
+    }
+}
+
+#[task]
+fn odd(out: Yield<Odd>, last: u8) -> Result<(), StreamStopped> {
+    out.send(Odd(1))?;
+    out.send(Odd(last))?;
+    out.send(Odd(3))
+}
+
+#[test]
+fn a_value_that_cannot_travel_fails_the_job_in_its_place() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        for (last, why) in [(13, "does not encode: thirteen"), (7, "does not decode: seven")] {
+            let job = engine.submit(ProcessJob::stream(odd, (last,)).retries(1)).unwrap();
+            let mut reader = job.iter();
+            for _attempt in 0..2 {
+                assert_eq!(reader.next().unwrap().unwrap().0, 1);
+            }
+            let error = reader.next().unwrap().unwrap_err();
+            assert!(error.to_string().contains(why), "{error}");
+            assert_eq!((job.status(), job.attempt()), (Status::Failed, 2));
+        }
+        let engine = Engine::builder().max_message_bytes(10_000).build().unwrap();
+        let job = engine.submit(ProcessJob::stream(large, (1,))).unwrap();
+        let error = job.iter().next().unwrap().unwrap_err();
+        assert!(error.to_string().contains("max_message_bytes"), "{error}");
+    });
+}
+
+#[task]
+fn many_threads(out: Yield<u64>) {
+    std::thread::scope(|scope| {
+        for part in 0..4 {
+            let out = out.clone();
+            scope.spawn(move || {
+                for i in 0..250 {
+                    let value = part * 250 + i;
+                    if i % 2 == 0 {
+                        out.send(value).unwrap()
+                    } else {
+                        assert_eq!(out.ask(value).unwrap(), None)
+                    }
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn several_threads_of_a_producer_send() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        for buffer in [0, 3, 64] {
+            let job = engine.submit(ProcessJob::stream(many_threads, ()).buffer(buffer)).unwrap();
+            let mut values = job.iter().collect::<Values<_>>().unwrap();
+            values.sort_unstable();
+            assert_eq!(values, Vec::from_iter(0..1000));
+        }
+    });
+}
+
+#[task]
+fn leaves_a_thread(out: Yield<u64>) -> Result<(), StreamStopped> {
+    out.send(1)?;
+    std::thread::spawn(move || -> Sent { (0..).try_for_each(|i| out.send(i)) });
+    Ok(())
+}
+
+#[test]
+fn a_thread_that_outlives_its_stream_disturbs_no_other() {
+    within(|| {
+        let engine = Engine::builder().max_process_jobs(1).build().unwrap();
+        for _ in 0..5 {
+            let job = engine.submit(ProcessJob::stream(leaves_a_thread, ()).buffer(2)).unwrap();
+            let mut reader = job.iter();
+            assert_eq!(reader.next().unwrap().unwrap(), 1);
+            assert!(reader.all(|value| value.is_ok()));
+            let next = engine.submit(ProcessJob::new(double, (4,))).unwrap();
+            assert_eq!(next.result().unwrap(), 8);
+            let whole = engine.submit(ProcessJob::stream(count, (100,))).unwrap();
+            assert_eq!(whole.iter().collect::<Values<_>>().unwrap(), Vec::from_iter(0..100));
+        }
+    });
+}
+
+#[task]
+fn rare(out: Yield<u64>) -> Result<(), StreamStopped> {
+    out.send(0)?;
+    out.send(1)?;
+    // Whoever keeps a value back until the next one is found out here.
+    loop {
+        std::thread::park();
+    }
+}
+
+#[test]
+fn a_value_does_not_wait_for_the_next_one() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let job = engine.submit(ProcessJob::stream(rare, ())).unwrap();
+        let mut reader = job.iter();
+        assert_eq!(reader.next().unwrap().unwrap(), 0);
+        assert_eq!(reader.next().unwrap().unwrap(), 1);
+        job.cancel();
+    });
+}
+
+#[task]
+fn dies_at_first(out: Yield<u64>, ctx: JobContext) -> Result<(), StreamStopped> {
+    out.ask(u64::from(ctx.attempt()))?;
+    if ctx.attempt() == 1 {
+        std::process::abort();
+    }
+    Ok(())
+}
+
+#[test]
+fn a_retried_stream_goes_on_with_the_values_of_the_next_attempt() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let job = ProcessJob::stream(dies_at_first, (Context,)).retries(1);
+        let job = engine.submit(job).unwrap();
+        assert_eq!(job.iter().collect::<Values<_>>().unwrap(), [1, 2]);
+    });
+}
+
+#[test]
+fn an_engine_that_goes_ends_its_streams() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let job = engine.submit(ProcessJob::stream(endless, ())).unwrap();
+        let mut reader = job.iter();
+        assert!(reader.next().unwrap().is_ok());
+        drop(engine);
+        let error = reader.find_map(Result::err).unwrap();
+        assert!(error.is_cancelled(), "{error}");
+    });
+}

@@ -1,0 +1,593 @@
+//! A stream yields many values while its job runs: in order, as far ahead as the buffer allows, to
+//! whoever reads; its errors come behind its values; it ends with its readers; and reading never
+//! deadlocks the engine.
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use common::{Gate, within};
+use executor_engine::condition::*;
+use executor_engine::prelude::*;
+use executor_engine::{Reader, Stream};
+
+type Values<T> = Result<Vec<T>, JobError>;
+type Sent = Result<(), StreamStopped>;
+
+fn count(out: Yield<u64>, n: u64) -> Sent {
+    (0..n).try_for_each(|i| out.send(i))
+}
+
+fn total(out: Yield<i64, i64>) -> Sent {
+    let mut sum = 0;
+    for _ in 0..3 {
+        sum += out.ask(sum)?.unwrap_or(0);
+    }
+    Ok(())
+}
+
+/// The three of the original's `test_generator`.
+#[test]
+fn values_come_in_order_and_then_the_job_is_done() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let thread = engine.submit(ThreadJob::stream(count, (10,))).unwrap();
+        assert_eq!(thread.iter().collect::<Values<_>>().unwrap(), Vec::from_iter(0..10));
+        assert_eq!(thread.status(), Status::Done);
+        let local = engine.submit(LocalJob::stream(count, (10,))).unwrap();
+        assert_eq!(local.iter().collect::<Values<_>>().unwrap(), Vec::from_iter(0..10));
+        assert_eq!(local.status(), Status::Done);
+        let none = engine.submit(ThreadJob::stream(count, (0,))).unwrap();
+        assert!(none.iter().next().is_none());
+        assert_eq!(none.status(), Status::Done);
+    });
+}
+
+/// The original's `test_generator_async`: while there are values to come, the job runs.
+#[test]
+fn a_pulled_stream_runs_until_its_last_value_was_taken() {
+    fn check<K>(engine: &Engine, job: executor_engine::Job<K, Stream<u64>>) {
+        let job = engine.submit(job.buffer(0)).unwrap();
+        let mut seen = 0;
+        for value in &job {
+            assert_eq!(value.unwrap(), seen);
+            assert_eq!(job.status(), Status::Running);
+            seen += 1;
+        }
+        assert_eq!((seen, job.status()), (10, Status::Done));
+    }
+    within(|| {
+        let engine = Engine::new().unwrap();
+        check(&engine, ThreadJob::stream(count, (10,)));
+        check(&engine, LocalJob::stream(count, (10,)));
+    });
+}
+
+#[test]
+fn a_pulled_producer_goes_on_only_when_it_is_asked() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let made = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&made);
+        let job = ThreadJob::stream(
+            move |out: Yield<usize>| -> Sent {
+                loop {
+                    out.send(counted.fetch_add(1, Ordering::SeqCst))?;
+                }
+            },
+            (),
+        );
+        let job: JobHandle<Stream<usize>> = engine.submit(job.buffer(0)).unwrap();
+        let mut reader = job.iter();
+        for i in 0..100 {
+            assert_eq!(reader.next().unwrap().unwrap(), i);
+            assert_eq!(made.load(Ordering::SeqCst), i + 1, "it ran ahead");
+        }
+    });
+}
+
+/// The original's `test_generator_error`.
+#[test]
+fn errors_come_behind_the_values_before_them() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let fails = |out: Yield<u64>| -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+            out.send(0)?;
+            out.send(1)?;
+            Err("error".into())
+        };
+        let panics = |out: Yield<u64>| -> Sent {
+            out.send(0)?;
+            out.send(1)?;
+            panic!("error")
+        };
+        for job in [
+            engine.submit(ThreadJob::try_stream(fails, ())).unwrap(),
+            engine.submit(ThreadJob::stream(panics, ())).unwrap(),
+            engine.submit(LocalJob::try_stream(fails, ())).unwrap(),
+        ] {
+            let mut reader = job.iter();
+            assert_eq!(reader.next().unwrap().unwrap(), 0);
+            assert_eq!(reader.next().unwrap().unwrap(), 1);
+            assert_eq!(reader.next().unwrap().unwrap_err().message(), "error");
+            assert!(reader.next().is_none());
+            assert_eq!(job.status(), Status::Failed);
+        }
+    });
+}
+
+/// The original's `test_generator_send` and `test_generator_send_localjob`.
+#[test]
+fn readers_answer() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let thread = engine.submit(ThreadJob::stream(total, ())).unwrap();
+        let local = engine.submit(LocalJob::stream(total, ())).unwrap();
+        for job in [thread, local] {
+            let mut reader = job.iter();
+            assert_eq!(reader.next().unwrap().unwrap(), 0);
+            assert_eq!(reader.send(1).unwrap().unwrap(), 1);
+            assert_eq!(reader.send(2).unwrap().unwrap(), 3);
+            assert!(reader.send(3).is_none());
+            assert_eq!(job.status(), Status::Done);
+        }
+    });
+}
+
+#[test]
+fn dropping_the_last_reader_ends_the_producer_and_is_no_failure() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        for buffer in [0, 1, 16] {
+            let (send, stopped) = mpsc::channel();
+            let endless = move |out: Yield<u64>| -> Sent {
+                let end = (0..).try_for_each(|i| out.send(i));
+                send.send(end.clone().unwrap_err()).unwrap();
+                end
+            };
+            let job = engine.submit(ThreadJob::stream(endless, ()).buffer(buffer)).unwrap();
+            let first = job.iter();
+            let mut second = first.clone();
+            drop(first);
+            assert!(second.next().is_some(), "one is left");
+            drop(second);
+            assert!(stopped.recv().unwrap().is_unread());
+            job.wait().unwrap();
+            assert_eq!(job.status(), Status::Done);
+        }
+    });
+}
+
+#[test]
+fn a_stream_that_nobody_can_read_ends() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let endless = |out: Yield<u64>| -> Sent { (0..).try_for_each(|i| out.send(i)) };
+        drop(engine.submit(ThreadJob::stream(endless, ())).unwrap());
+        engine.wait().unwrap();
+        assert_eq!(engine.stats().done, 1);
+    });
+}
+
+#[test]
+fn cancelling_ends_the_iteration_with_that_error() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let endless = |out: Yield<u64>| -> Sent { (0..).try_for_each(|i| out.send(i)) };
+        for buffer in [0, 4] {
+            let job = engine.submit(ThreadJob::stream(endless, ()).buffer(buffer)).unwrap();
+            let mut reader = job.iter();
+            assert_eq!(reader.next().unwrap().unwrap(), 0);
+            job.cancel();
+            let error = reader.find_map(Result::err).unwrap();
+            assert!(error.is_cancelled(), "{error}");
+            assert!(reader.next().is_none());
+            assert_eq!(job.status(), Status::Cancelled);
+        }
+    });
+}
+
+#[test]
+fn a_stream_that_takes_too_long_is_told_to_stop() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let endless = |out: Yield<u64>| -> Sent { (0..).try_for_each(|i| out.send(i)) };
+        let job = ThreadJob::stream(endless, ()).timeout(Duration::from_millis(20));
+        let job = engine.submit(job).unwrap();
+        let _reader = job.iter();
+        job.wait().unwrap();
+        assert!(job.exception().unwrap().is_timed_out());
+    });
+}
+
+#[test]
+fn a_slow_reader_holds_the_producer_up() {
+    struct Counted(Arc<AtomicUsize>);
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let alive = Arc::new(AtomicUsize::new(0));
+        let most = Arc::new(AtomicUsize::new(0));
+        let (inside, peak) = (Arc::clone(&alive), Arc::clone(&most));
+        let job = ThreadJob::stream(
+            move |out: Yield<Counted>| {
+                for _ in 0..20_000 {
+                    let now = inside.fetch_add(1, Ordering::SeqCst) + 1;
+                    peak.fetch_max(now, Ordering::SeqCst);
+                    out.send(Counted(Arc::clone(&inside)))?;
+                }
+                Ok(())
+            },
+            (),
+        );
+        let job = engine.submit(job.buffer(8)).unwrap();
+        assert_eq!(job.iter().map(|value| drop(value.unwrap())).count(), 20_000);
+        assert_eq!(alive.load(Ordering::SeqCst), 0);
+        // Eight wait, eight are with the reader, one each is in hand.
+        assert!(most.load(Ordering::SeqCst) <= 18, "{most:?} were alive at once");
+    });
+}
+
+#[test]
+fn a_million_values() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let job = engine.submit(ThreadJob::stream(count, (1_000_000,)).buffer(256)).unwrap();
+        let mut expected = 0;
+        for value in &job {
+            assert_eq!(value.unwrap(), expected);
+            expected += 1;
+        }
+        assert_eq!(expected, 1_000_000);
+    });
+}
+
+#[test]
+fn readers_share_a_stream() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let job = engine.submit(ThreadJob::stream(count, (10_000,))).unwrap();
+        let reader = job.iter();
+        let sum = |reader: Reader<u64>| reader.sum::<Result<u64, JobError>>().unwrap();
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                let reader = reader.clone();
+                std::thread::spawn(move || sum(reader))
+            })
+            .collect();
+        drop(reader);
+        let all: u64 = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
+        assert_eq!(all, 10_000 * 9_999 / 2);
+    });
+}
+
+#[test]
+fn a_reader_that_leaves_gives_back_what_it_has_not_passed_on() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let full = Gate::new();
+        let open = full.clone();
+        let job = ThreadJob::stream(
+            move |out: Yield<u64>| {
+                (0..10).try_for_each(|i| out.send(i))?;
+                open.open();
+                Ok(())
+            },
+            (),
+        );
+        let job = engine.submit(job).unwrap();
+        let mut first = job.iter();
+        full.pass();
+        assert_eq!(first.next().unwrap().unwrap(), 0); // takes all that are there
+        let second = first.clone();
+        drop(first);
+        assert_eq!(second.collect::<Values<_>>().unwrap(), Vec::from_iter(1..10));
+    });
+}
+
+#[test]
+fn several_threads_of_a_producer_send() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        for buffer in [0, 3] {
+            let job = ThreadJob::stream(
+                |out: Yield<u64>| {
+                    std::thread::scope(|scope| {
+                        for part in 0..4 {
+                            let out = out.clone();
+                            scope.spawn(move || {
+                                (0..250).try_for_each(|i| out.send(part * 250 + i)).unwrap();
+                            });
+                        }
+                    });
+                    Ok(())
+                },
+                (),
+            );
+            let job = engine.submit(job.buffer(buffer)).unwrap();
+            let mut values = job.iter().collect::<Values<_>>().unwrap();
+            values.sort_unstable();
+            assert_eq!(values, Vec::from_iter(0..1000));
+        }
+    });
+}
+
+#[test]
+fn what_outlives_its_job_sends_nothing() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let (send, receive) = mpsc::channel();
+        let job = ThreadJob::stream(
+            move |out: Yield<u64>| {
+                out.send(1)?;
+                send.send(out).unwrap();
+                Ok(())
+            },
+            (),
+        );
+        let job = engine.submit(job).unwrap();
+        let late = receive.recv().unwrap();
+        assert_eq!(job.iter().collect::<Values<_>>().unwrap(), [1]);
+        let stopped = late.send(2).unwrap_err();
+        assert!(!stopped.is_unread() && !stopped.is_cancelled());
+        assert_eq!(stopped.to_string(), "the stream's job has ended");
+    });
+}
+
+/// Engines in which every kind has room for one job.
+fn narrow() -> [Engine; 2] {
+    let builder = || Engine::builder().max_thread_jobs(1).max_blocking_jobs(1).max_process_jobs(1);
+    [builder().max_jobs(1).build().unwrap(), builder().build().unwrap()]
+}
+
+#[test]
+fn streams_are_read_in_turn_on_a_full_engine() {
+    within(|| {
+        for engine in narrow() {
+            let streams: Vec<_> = (0..5)
+                .map(|_| engine.submit(ThreadJob::stream(count, (500,)).buffer(2)).unwrap())
+                .collect();
+            let mut readers: Vec<_> = streams.iter().map(JobHandle::iter).collect();
+            for i in 0..500 {
+                for reader in &mut readers {
+                    assert_eq!(reader.next().unwrap().unwrap(), i);
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_job_reads_a_stream_on_a_full_engine() {
+    within(|| {
+        for engine in narrow() {
+            for buffer in [0, 3] {
+                let read = move |ctx: JobContext| -> executor_engine::Result<u64> {
+                    let engine = ctx.engine()?;
+                    let job = engine.submit(ThreadJob::stream(count, (300,)).buffer(buffer))?;
+                    Ok(job.iter().map(|value| value.unwrap()).sum())
+                };
+                let pool = engine.submit(ThreadJob::try_new(read, (Context,))).unwrap();
+                let apart = engine.submit(ThreadJob::try_new(read, (Context,)).blocking()).unwrap();
+                let lane = engine.submit(LocalJob::try_new(read, (Context,))).unwrap();
+                for job in [pool, apart, lane] {
+                    assert_eq!(job.result().unwrap(), 300 * 299 / 2);
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn while_a_stream_waits_for_its_reader_other_jobs_run_in_its_stead() {
+    within(|| {
+        for engine in narrow() {
+            let job = engine.submit(ThreadJob::stream(count, (100,)).buffer(1)).unwrap();
+            for value in &job {
+                let value = value.unwrap();
+                let more = engine.submit(ThreadJob::new(move || value * 2, ())).unwrap();
+                let other = engine.submit(ThreadJob::new(move || value, ()).blocking()).unwrap();
+                assert_eq!(more.result().unwrap(), 2 * value);
+                assert_eq!(other.result().unwrap(), value);
+            }
+        }
+    });
+}
+
+/// A stream whose function reads a stream, and so on.
+#[test]
+fn streams_of_streams_on_a_full_engine() {
+    fn deep(out: Yield<u64>, ctx: JobContext, depth: u64) -> Result<(), JobError> {
+        if depth == 0 {
+            for i in 0..20 {
+                out.send(i).unwrap();
+            }
+            return Ok(());
+        }
+        let engine = ctx.engine().unwrap();
+        let below = ThreadJob::try_stream(deep, (Context, depth - 1)).buffer(0);
+        for value in &engine.submit(below).unwrap() {
+            out.send(value? + 1).unwrap();
+        }
+        Ok(())
+    }
+    within(|| {
+        for engine in narrow() {
+            let job = engine.submit(ThreadJob::try_stream(deep, (Context, 20))).unwrap();
+            assert_eq!(job.iter().collect::<Values<_>>().unwrap(), Vec::from_iter(20..40));
+        }
+    });
+}
+
+#[test]
+fn a_local_job_that_reads_a_local_stream_is_told() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let read = |ctx: JobContext| -> Result<u64, JobError> {
+            let engine = ctx.engine().unwrap();
+            engine.submit(LocalJob::stream(count, (3,))).unwrap().iter().sum()
+        };
+        let job = engine.submit(LocalJob::try_new(read, (Context,))).unwrap();
+        let error = job.result().unwrap_err();
+        assert!(error.message().contains("waits for"), "{error}");
+        engine.wait().unwrap();
+    });
+}
+
+/// The lane sleeps in a job that waits for a stream, which reads a stream of the lane.
+#[test]
+fn a_local_job_that_reads_a_local_stream_by_way_of_others_is_told() {
+    type Boxed = Box<dyn std::error::Error + Send + Sync>;
+    fn around(out: Yield<u64>, ctx: JobContext) -> Result<(), Boxed> {
+        for value in &ctx.engine()?.submit(LocalJob::stream(count, (50,)))? {
+            out.send(value? + 1)?;
+        }
+        Ok(())
+    }
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let read = |ctx: JobContext| -> Result<u64, JobError> {
+            let engine = ctx.engine().unwrap();
+            engine.submit(ThreadJob::try_stream(around, (Context,))).unwrap().iter().sum()
+        };
+        let job = engine.submit(LocalJob::try_new(read, (Context,))).unwrap();
+        assert!(job.result().unwrap_err().message().contains("waits for"));
+        engine.wait().unwrap();
+        let wait = |ctx: JobContext| -> executor_engine::Result<()> {
+            let job = ctx.engine()?.submit(LocalJob::stream(count, (1,)))?;
+            let told = job.wait().unwrap_err();
+            assert!(told.is_stalled());
+            Ok(())
+        };
+        engine.submit(LocalJob::try_new(wait, (Context,))).unwrap().result().unwrap();
+    });
+}
+
+#[test]
+fn a_stream_waits_for_its_arguments_and_its_reader_is_told_of_a_stall() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let size = ThreadJob::new(|| 5, ());
+        let job = engine.submit(ThreadJob::stream(count, (size.output(),))).unwrap();
+        let mut reader = job.iter();
+        assert!(reader.next().unwrap().unwrap_err().is_stalled());
+        assert!(reader.next().is_none());
+        assert!(reader.next().unwrap().unwrap_err().is_stalled());
+        assert!(reader.next().is_none());
+        engine.submit(size).unwrap();
+        assert_eq!(reader.collect::<Values<_>>().unwrap(), Vec::from_iter(0..5));
+        let bad = engine.submit(ThreadJob::try_new(|| Err::<u64, _>("no"), ())).unwrap();
+        let job = engine.submit(ThreadJob::stream(count, (&bad,))).unwrap();
+        assert!(job.iter().next().unwrap().unwrap_err().is_cancelled());
+    });
+}
+
+#[test]
+fn a_stream_that_waits_for_its_reader_is_no_stall() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let job = engine.submit(ThreadJob::stream(count, (3,)).buffer(0)).unwrap();
+        let mut reader = job.iter();
+        reader.next().unwrap().unwrap();
+        assert!(!engine.wait_timeout(Duration::from_millis(20)).unwrap());
+        assert_eq!(reader.count(), 2);
+        engine.wait().unwrap();
+    });
+}
+
+#[test]
+fn other_jobs_follow_a_stream() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let job = ThreadJob::stream(count, (100,));
+        let after = ThreadJob::new(|| "after", ()).condition(after_another(&job).done());
+        let after = engine.submit(after).unwrap();
+        let job = engine.submit(job).unwrap();
+        assert_eq!(job.iter().count(), 100);
+        assert_eq!(after.result().unwrap(), "after");
+    });
+}
+
+#[test]
+fn a_retried_stream_goes_on_with_the_values_of_the_next_attempt() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let job = ThreadJob::try_stream(
+            |out: Yield<u32>, ctx: JobContext| {
+                out.send(10 * ctx.attempt()).unwrap();
+                out.send(10 * ctx.attempt() + 1).unwrap();
+                if ctx.attempt() < 3 { Err("again") } else { Ok(()) }
+            },
+            (Context,),
+        );
+        let job = engine.submit(job.retries(2)).unwrap();
+        assert_eq!(job.iter().collect::<Values<_>>().unwrap(), [10, 11, 20, 21, 30, 31]);
+        let reader = job.iter();
+        job.rerun().unwrap();
+        assert_eq!(reader.collect::<Values<_>>().unwrap(), [10, 11, 20, 21, 30, 31]);
+    });
+}
+
+#[test]
+fn readers_that_have_gone_are_no_reason_to_try_again() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let endless = |out: Yield<u64>| -> Sent { (0..).try_for_each(|i| out.send(i)) };
+        let job = engine.submit(ThreadJob::stream(endless, ()).retries(5)).unwrap();
+        assert!(job.iter().next().is_some());
+        job.wait().unwrap();
+        assert_eq!((job.status(), job.attempt()), (Status::Done, 1));
+    });
+}
+
+#[test]
+fn an_engine_that_goes_ends_its_streams() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let endless = |out: Yield<u64>| -> Sent { (0..).try_for_each(|i| out.send(i)) };
+        let job = engine.submit(ThreadJob::stream(endless, ())).unwrap();
+        let mut reader = job.iter();
+        assert!(reader.next().unwrap().is_ok());
+        drop(engine);
+        let error = reader.find_map(Result::err).unwrap();
+        assert!(error.is_cancelled(), "{error}");
+        assert!(reader.next().is_none());
+    });
+}
+
+#[test]
+fn a_value_that_panics_in_its_drop_hurts_nobody() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            if !std::thread::panicking() {
+                panic!("a bomb");
+            }
+        }
+    }
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let full = Gate::new();
+        let open = full.clone();
+        let job = ThreadJob::stream(
+            move |out: Yield<Bomb>| {
+                out.send(Bomb)?;
+                open.open();
+                Ok(())
+            },
+            (),
+        );
+        let job = engine.submit(job).unwrap();
+        full.pass();
+        drop(job.iter());
+        engine.wait().unwrap();
+        assert_eq!(job.status(), Status::Done);
+    });
+}
