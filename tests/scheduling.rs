@@ -109,6 +109,29 @@ fn resources_are_never_exceeded_and_each_job_knows_its_own() {
     });
 }
 
+#[task]
+fn variable(name: String) -> Option<String> {
+    let shell =
+        std::process::Command::new("sh").args(["-c", &format!("echo ${name}")]).output().unwrap();
+    let of_child = String::from_utf8(shell.stdout).unwrap().trim().to_owned();
+    let own = std::env::var(&name).ok();
+    assert_eq!(own.clone().unwrap_or_default(), of_child);
+    own
+}
+
+#[test]
+fn child_processes_know_which_units_they_have() {
+    within(|| {
+        let engine = Engine::builder().max_process_jobs(1).resource("big gpu", 2).build().unwrap();
+        let name = || "EXECUTOR_RESOURCE_BIG_GPU".to_owned();
+        for (units, told) in [(2, Some("0,1")), (0, None), (1, Some("0"))] {
+            let job = ProcessJob::new(variable, (name(),)).resource("big gpu", units);
+            let job = engine.submit(job).unwrap();
+            assert_eq!(job.result().unwrap().as_deref(), told);
+        }
+    });
+}
+
 #[test]
 fn one_that_wants_much_is_not_passed_by_for_ever() {
     within(|| {

@@ -4,6 +4,7 @@
 //! panic messages, the last words of a process that aborts, and child processes, which keep the
 //! files for as long as they live.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -27,6 +28,8 @@ pub(crate) fn is_lost() -> bool {
 pub(crate) struct InPlace {
     directory: Option<OwnedFd>,
     streams: Option<[OwnedFd; 2]>,
+    /// What variables were.
+    variables: Vec<(String, Option<OsString>)>,
 }
 
 impl InPlace {
@@ -37,7 +40,18 @@ impl InPlace {
     pub(crate) fn enter(place: &Place) -> io::Result<Self> {
         place.make_own()?;
         let output = place.open_output()?;
-        let mut before = Self { directory: None, streams: None };
+        let mut before = Self { directory: None, streams: None, variables: Vec::new() };
+        for (name, value) in &place.variables {
+            let was = std::env::var_os(name);
+            sys::set_variable(name, Some(value.as_ref())).map_err(|error| {
+                let text = format!(
+                    "{name} cannot be set in the worker's environment, for threads that earlier \
+                     jobs left there may be reading it: give the job a fresh_process: {error}"
+                );
+                io::Error::new(error.kind(), text)
+            })?;
+            before.variables.push((name.clone(), was));
+        }
         if let Some(path) = &place.directory {
             let here = current_directory()?;
             std::env::set_current_dir(path)
@@ -56,10 +70,18 @@ impl InPlace {
 
 impl Drop for InPlace {
     fn drop(&mut self) {
+        let variables = self.variables.drain(..);
+        let put_back = |(name, was): (String, Option<OsString>)| {
+            sys::set_variable(&name, was.as_deref()).err()
+        };
+        let environment = variables.filter_map(put_back).next();
         let streams = self.streams.take().map_or(Ok(()), lead_to);
         let directory = self.directory.take().map(|here| nix::unistd::fchdir(&here));
-        if let Some(error) =
-            directory.and_then(Result::err).map(io::Error::from).or_else(|| streams.err())
+        if let Some(error) = directory
+            .and_then(Result::err)
+            .map(io::Error::from)
+            .or_else(|| streams.err())
+            .or(environment)
         {
             let _ = writeln!(
                 io::stderr(),

@@ -35,10 +35,12 @@ pub(crate) struct Place {
     pub(super) directory: Option<PathBuf>,
     /// For stdout and stderr.
     output: Option<[PathBuf; 2]>,
+    /// Of the environment; in a worker process only.
+    pub(super) variables: Vec<(String, String)>,
 }
 
 /// A place on its way to a worker: paths are bytes.
-type Wired = (Option<Vec<u8>>, Option<Vec<u8>>, Option<[Vec<u8>; 2]>);
+type Wired = (Option<Vec<u8>>, Option<Vec<u8>>, Option<[Vec<u8>; 2]>, Vec<(String, String)>);
 
 /// Open files for stdout and stderr.
 pub(super) type Output = [Arc<File>; 2];
@@ -107,6 +109,11 @@ impl Surroundings {
 }
 
 impl Place {
+    /// The same place with these variables in the environment.
+    pub(crate) fn with_variables(&self, variables: Vec<(String, String)>) -> Self {
+        Self { variables, ..self.clone() }
+    }
+
     /// Where stdout goes.
     pub(crate) fn stdout(&self) -> Option<&Path> {
         self.output.as_ref().map(|[stdout, _]| &**stdout)
@@ -172,6 +179,7 @@ impl Place {
             self.own.as_ref().map(bytes),
             self.directory.as_ref().map(bytes),
             self.output.as_ref().map(|[stdout, stderr]| [bytes(stdout), bytes(stderr)]),
+            self.variables.clone(),
         );
         let at = out.len();
         out.extend_from_slice(&[0; 4]);
@@ -186,12 +194,13 @@ impl Place {
         let (length, rest) = bytes.split_first_chunk::<4>()?;
         let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
         let (place, rest) = rest.split_at_checked(length)?;
-        let (own, directory, output) = codec::decode::<Wired>(place).ok()?;
+        let (own, directory, output, variables) = codec::decode::<Wired>(place).ok()?;
         let path = |bytes: Vec<u8>| PathBuf::from(OsString::from_vec(bytes));
         let place = Self {
             own: own.map(path),
             directory: directory.map(path),
             output: output.map(|files| files.map(path)),
+            variables,
         };
         Some((place, rest))
     }
@@ -208,6 +217,7 @@ mod tests {
             own: None,
             directory: Some(odd.clone()),
             output: Some([odd, PathBuf::from("/err")]),
+            variables: vec![("A".into(), "0,1".into())],
         };
         let mut bytes = Vec::new();
         place.put(&mut bytes).unwrap();

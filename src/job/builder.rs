@@ -232,7 +232,8 @@ impl<K, T> Job<K, T> {
 
     /// The job needs so many units of a named resource of the engine
     /// ([`EngineBuilder::resource`](crate::EngineBuilder::resource)) while it runs. It waits until
-    /// they are free, and is told [which it has](crate::JobContext::resource).
+    /// they are free, and is told [which it has](crate::JobContext::resource); a process job, and
+    /// what it starts, also by a variable of the environment: `EXECUTOR_RESOURCE_GPU=0,3`.
     ///
     /// ```
     /// # use executor_engine::prelude::*;

@@ -407,6 +407,23 @@ impl Head {
         self.meta().and_then(|meta| meta.granted.lock().get(resource).cloned()).unwrap_or_default()
     }
 
+    /// What child processes are told of that: a variable for each resource.
+    pub(crate) fn granted_variables(&self) -> Vec<(String, String)> {
+        let Some(meta) = self.meta() else { return Vec::new() };
+        let granted = meta.granted.lock();
+        let variables =
+            granted.iter().filter(|(_, units)| !units.is_empty()).map(|(name, units)| {
+                let allowed =
+                    |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+                let units: Vec<String> = units.iter().map(u32::to_string).collect();
+                (
+                    format!("EXECUTOR_RESOURCE_{}", name.chars().map(allowed).collect::<String>()),
+                    units.join(","),
+                )
+            });
+        variables.collect()
+    }
+
     /// What its producer and readers share, if the job is a stream.
     pub(crate) fn stream(&self) -> Option<&Arc<dyn AnyStream>> {
         self.meta()?.stream.as_ref()

@@ -185,6 +185,23 @@ pub(crate) fn remove_variable(name: &str) {
     unsafe { std::env::remove_var(name) };
 }
 
+/// Sets a variable of the environment, or takes it out.
+///
+/// # Errors
+/// There are other threads, which may be reading it.
+pub(crate) fn set_variable(name: &str, value: Option<&std::ffi::OsStr>) -> io::Result<()> {
+    if thread_count()? != 1 {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    match value {
+        // SAFETY: no other thread reads or writes the environment.
+        Some(value) => unsafe { std::env::set_var(name, value) },
+        // SAFETY: as above.
+        None => unsafe { std::env::remove_var(name) },
+    }
+    Ok(())
+}
+
 /// Gives every signal its default effect, but SIGPIPE, which is ignored as in every Rust
 /// program; blocks none.
 pub(crate) fn reset_signals() {

@@ -167,9 +167,13 @@ fn encode(settings: &Settings, run: Run) -> Result<Queued, (Run, JobError)> {
     if run.job.head().stream().is_some() {
         kind |= STREAM;
     }
-    if let Some(surroundings) = run.job.head().surroundings() {
+    let surroundings = run.job.head().surroundings();
+    let variables = run.job.head().granted_variables();
+    if surroundings.is_some() || !variables.is_empty() {
         kind |= PLACED;
-        if let Err(error) = surroundings.place().put(&mut args) {
+        let place = surroundings.map(|surroundings| surroundings.place().clone());
+        let place = place.unwrap_or_default().with_variables(variables);
+        if let Err(error) = place.put(&mut args) {
             return Err((run, JobError::no_place(error.to_string())));
         }
     }
