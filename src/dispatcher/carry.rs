@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::asker::not_asked;
 use super::message::{Effect, Event, Key, Nanos, Verdict};
-use super::run::{Desk, Dispatcher, News, Payload};
+use super::reports::News;
+use super::run::{Desk, Dispatcher, Payload};
 use log::Level;
 
 use crate::backend::Run;

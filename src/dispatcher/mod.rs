@@ -13,7 +13,7 @@
 //! | [`alarm`] | what the dispatcher thread sleeps on |
 //! | [`errands`], [`asker`] | threads for foreign code; custom conditions |
 //! | [`observers`] | who wants to hear of events |
-//! | [`run`], [`carry`] | the inbox, the dispatcher thread; carrying out effects |
+//! | [`run`], [`reports`], [`carry`] | the dispatcher thread, the inbox; carrying out effects |
 //! | [`wait`], [`sleepers`] | threads that wait |
 //! | [`shutdown`] | the end |
 //! | [`invariants`], [`simulation`] | what must always hold, and a million random steps of it |
@@ -35,6 +35,7 @@ mod node;
 mod observers;
 mod ranked;
 mod ready;
+mod reports;
 mod rules;
 mod run;
 mod running;

@@ -28,6 +28,7 @@ use super::demands::{Demands, Impossible, Names};
 use super::errands::Errands;
 use super::message::{Effect, Event, Key, Nanos, Need, Refusal, Submission};
 use super::observers::Observers;
+use super::reports::News;
 use super::rules::Rules;
 use super::sleepers::Sleepers;
 use crate::backend::{Backend, Reports, enter_service};
@@ -36,7 +37,7 @@ use crate::condition::Question;
 use crate::error::{CancelReason, JobError};
 use crate::event::JobEvent;
 use crate::info::JobInfo;
-use crate::job::{AnyJob, Ended, EngineId, KindId, Meta, Status, drop_quietly};
+use crate::job::{AnyJob, EngineId, KindId, Meta, Status, drop_quietly};
 
 /// What the core carries for each job.
 pub(crate) type Payload = Arc<dyn AnyJob>;
@@ -84,15 +85,6 @@ fn call_back(_: &Arc<Dispatcher>, (job, info): (Payload, JobInfo)) {
         meta.callbacks.call(&info);
     }
     drop_quietly(job);
-}
-
-/// What a backend tells of a run.
-pub(super) enum News {
-    Started(Key),
-    /// The dispatcher itself has taken it back from its backend.
-    Recalled(Key),
-    Ended(Key, Ended),
-    Lent(Key, bool),
 }
 
 /// What the core's lock protects.
@@ -438,40 +430,6 @@ impl Dispatcher {
         {
             log::error!(target: "executor_engine::dispatcher", "the dispatcher thread panicked");
         }
-    }
-}
-
-impl Reports for Dispatcher {
-    fn post_started(&self, key: Key, at: Nanos) {
-        self.news.push((News::Started(key), at));
-    }
-
-    fn post_finished(&self, key: Key, ended: Ended) {
-        self.news.push((News::Ended(key, ended), clock::now()));
-    }
-
-    fn post_lent(&self, key: Key, lent: bool) {
-        self.news.push((News::Lent(key, lent), clock::now()));
-    }
-
-    fn finished(&self, key: Key, ended: Ended, at: Nanos) {
-        if let Some(mut desk) = self.desk.try_take() {
-            self.handle(&mut desk, Event::Finished { key, ended }, at);
-            self.settle(desk);
-        } else {
-            self.news.push((News::Ended(key, ended), at));
-            self.drive();
-        }
-    }
-
-    fn drive(&self) {
-        if let Some(desk) = self.desk.announce() {
-            self.settle(desk);
-        }
-    }
-
-    fn enter_service(&self) {
-        enter_service(self.engine);
     }
 }
 

@@ -1,0 +1,50 @@
+//! What backends tell, and how it gets to the core.
+
+use super::message::{Event, Key, Nanos};
+use super::run::Dispatcher;
+use crate::backend::{Reports, enter_service};
+use crate::clock;
+use crate::job::Ended;
+
+/// What a backend tells of a run.
+pub(super) enum News {
+    Started(Key),
+    /// The dispatcher itself has taken it back from its backend.
+    Recalled(Key),
+    Ended(Key, Ended),
+    Lent(Key, bool),
+}
+
+impl Reports for Dispatcher {
+    fn post_started(&self, key: Key, at: Nanos) {
+        self.news.push((News::Started(key), at));
+    }
+
+    fn post_finished(&self, key: Key, ended: Ended) {
+        self.news.push((News::Ended(key, ended), clock::now()));
+    }
+
+    fn post_lent(&self, key: Key, lent: bool) {
+        self.news.push((News::Lent(key, lent), clock::now()));
+    }
+
+    fn finished(&self, key: Key, ended: Ended, at: Nanos) {
+        if let Some(mut desk) = self.desk.try_take() {
+            self.handle(&mut desk, Event::Finished { key, ended }, at);
+            self.settle(desk);
+        } else {
+            self.news.push((News::Ended(key, ended), at));
+            self.drive();
+        }
+    }
+
+    fn drive(&self) {
+        if let Some(desk) = self.desk.announce() {
+            self.settle(desk);
+        }
+    }
+
+    fn enter_service(&self) {
+        enter_service(self.engine);
+    }
+}
