@@ -14,7 +14,7 @@ use crate::error::JobError;
 use crate::event::JobEvent;
 use crate::id::JobId;
 use crate::info::JobInfo;
-use crate::job::{AnyJob, KindId, Status, Waiter, drop_quietly, wake_sleepers_of};
+use crate::job::{AnyJob, Call, KindId, Status, Waiter, drop_quietly, wake_sleepers_of};
 
 /// What is put off until the core's lock is free.
 #[derive(Default)]
@@ -29,11 +29,28 @@ pub(super) struct After {
     /// Finished jobs that the log is to tell of.
     pub(super) told: Vec<(Payload, Status)>,
     /// Finished jobs with callbacks.
-    pub(super) ended: Vec<Payload>,
+    pub(super) ended: Vec<End>,
     /// Of jobs that have ended.
     pub(super) customs: Vec<Custom>,
     /// Jobs that conditions named.
     pub(super) named: Vec<Arc<dyn Watched>>,
+}
+
+/// The end of a job with callbacks.
+pub(super) struct End {
+    job: Payload,
+    info: JobInfo,
+    /// The calls that want its result.
+    ready: Vec<Call>,
+}
+
+/// Calls a finished job's callbacks.
+pub(super) fn call_back(_: &Arc<Dispatcher>, end: End) {
+    let End { job, info, ready } = end;
+    if let Some(meta) = job.head().meta() {
+        meta.callbacks.call(&info, ready);
+    }
+    drop_quietly(job);
 }
 
 impl Desk {
@@ -140,9 +157,12 @@ impl Dispatcher {
                     desk.after.get_or_insert_default().told.push((job, status));
                 }
                 let Some(job) = desk.core.get(key) else { return };
-                if job.head().meta().is_some_and(|meta| !meta.callbacks.is_empty()) {
-                    let job = Arc::clone(job);
-                    desk.after.get_or_insert_default().ended.push(job);
+                // As they are now: it may run again before the callbacks are called.
+                let callbacks = job.head().meta().map(|meta| &meta.callbacks);
+                if let Some(callbacks) = callbacks.filter(|callbacks| !callbacks.is_empty()) {
+                    let (job, ready) = (Arc::clone(job), callbacks.take_ready());
+                    let end = End { info: JobInfo::of(&*job), job, ready };
+                    desk.after.get_or_insert_default().ended.push(end);
                 }
                 if job.head().is_unheld() {
                     let job = Arc::clone(job);
@@ -184,9 +204,8 @@ impl Dispatcher {
         for (job, status) in after.told {
             log_end(&*job, status);
         }
-        for job in after.ended {
-            let info = JobInfo::of(&*job);
-            if let Err(error) = self.callbacks.send(self.engine, &self.itself, (job, info)) {
+        for end in after.ended {
+            if let Err(error) = self.callbacks.send(self.engine, &self.itself, end) {
                 log::error!(
                     target: "executor_engine::job",
                     "callbacks are not called, for lack of a thread: {error}"

@@ -22,7 +22,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use super::alarm::Alarm;
 use super::asker;
 use super::baton::Baton;
-use super::carry::After;
+use super::carry::{After, End, call_back};
 use super::core::Core;
 use super::demands::{Demands, Impossible, Names};
 use super::errands::Errands;
@@ -36,7 +36,6 @@ use crate::clock::{self, Clock, Moment};
 use crate::condition::Question;
 use crate::error::{CancelReason, JobError};
 use crate::event::JobEvent;
-use crate::info::JobInfo;
 use crate::job::{AnyJob, EngineId, KindId, Meta, Status, drop_quietly};
 
 /// What the core carries for each job.
@@ -64,7 +63,7 @@ pub(crate) struct Dispatcher {
     pub(super) alarm: Alarm,
     /// Custom conditions to ask, and callbacks to call.
     pub(super) questions: Errands<(Key, Question)>,
-    pub(super) callbacks: Errands<(Payload, JobInfo)>,
+    pub(super) callbacks: Errands<End>,
     pub(super) observers: Observers,
     /// Itself, for threads that must not keep it.
     pub(super) itself: Weak<Self>,
@@ -77,14 +76,6 @@ pub(crate) struct Dispatcher {
     pub(super) ended_flag: Mutex<bool>,
     pub(super) ended_signal: Condvar,
     thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-/// Calls a finished job's callbacks.
-fn call_back(_: &Arc<Dispatcher>, (job, info): (Payload, JobInfo)) {
-    if let Some(meta) = job.head().meta() {
-        meta.callbacks.call(&info);
-    }
-    drop_quietly(job);
 }
 
 /// What the core's lock protects.

@@ -12,7 +12,7 @@ use crate::info::JobInfo;
 use crate::status::Status;
 
 /// A call that is ready to be made.
-type Call = Box<dyn FnOnce() + Send>;
+pub(crate) type Call = Box<dyn FnOnce() + Send>;
 
 /// Makes a [`Call`] with a clone of the result, if there is one.
 type MakeCall = Box<dyn Fn() -> Option<Call> + Send + Sync>;
@@ -74,10 +74,14 @@ impl Callbacks {
         *self.ready.lock() = calls.collect();
     }
 
+    /// The calls that want the result of the run that has just ended.
+    pub(crate) fn take_ready(&self) -> Vec<Call> {
+        std::mem::take(&mut *self.ready.lock())
+    }
+
     /// The job has ended as `info` says: makes every call that is due, each once, a panic in one
     /// being logged.
-    pub(crate) fn call(&self, info: &JobInfo) {
-        let ready = std::mem::take(&mut *self.ready.lock());
+    pub(crate) fn call(&self, info: &JobInfo, ready: Vec<Call>) {
         let guarded = |call: &mut dyn FnMut()| {
             if let Err(panic) = panics::catch_panic(call) {
                 log::error!(

@@ -52,6 +52,7 @@ pub use retry::Backoff;
 pub use stream::{Reader, Stream, StreamEnd, StreamStopped, Streaming, Yield};
 pub use thread::{Thread, ThreadJob};
 
+pub(crate) use callbacks::Call;
 pub(crate) use cell::AnyJob;
 #[cfg(test)]
 pub(crate) use cell::TypedJob;
