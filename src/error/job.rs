@@ -8,7 +8,6 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::id::JobId;
-use crate::job::StreamStopped;
 
 /// Why a job has no result.
 ///
@@ -274,11 +273,11 @@ impl JobError {
         matches!(*self.0, Kind::Taken)
     }
 
-    /// Whether a stream's send that failed is what made the function fail.
-    pub(crate) fn is_stream_stopped(&self) -> bool {
+    /// Whether an error of that type is among what made the function fail.
+    pub(crate) fn is_caused_by<E: StdError + 'static>(&self) -> bool {
         let mut next: Option<&(dyn StdError + 'static)> = self.source();
         while let Some(error) = next {
-            if error.is::<StreamStopped>() {
+            if error.is::<E>() {
                 return true;
             }
             next = error.source();
