@@ -114,7 +114,8 @@ pub(super) fn during(
 /// Whether the task failed because nobody reads its stream, which is no failure.
 pub(super) fn is_over(error: &JobError) -> bool {
     let stream = STREAM.lock().clone();
-    error.is_caused_by::<StreamStopped>() && stream.is_some_and(|stream| stream.closed.load(Ordering::SeqCst))
+    error.is_caused_by::<StreamStopped>()
+        && stream.is_some_and(|stream| stream.closed.load(Ordering::SeqCst))
 }
 
 impl Stream {

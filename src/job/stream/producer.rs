@@ -148,7 +148,9 @@ where
             .call(A::join(out, rest))
             .and_then(|end| end.end().map_err(|stopped| JobError::failure(Box::new(stopped))));
         match ended {
-            Err(error) if !(error.is_caused_by::<StreamStopped>() && self.channel.is_closed()) => Err(error),
+            Err(error) if !(error.is_caused_by::<StreamStopped>() && self.channel.is_closed()) => {
+                Err(error)
+            }
             // That nobody reads on is no failure.
             _ => Ok(Stream(PhantomData)),
         }
