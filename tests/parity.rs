@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use common::{Gate, within};
+use common::{DEADLINE, Gate, within};
 use executor_engine::condition::*;
 use executor_engine::prelude::*;
-use executor_engine::{CancelReason, ManualClock};
+use executor_engine::{CancelReason, JobEvent, ManualClock, Stream};
 
 #[task]
 fn add(a: i64, b: i64) -> i64 {
@@ -46,6 +46,15 @@ fn add_one_when_told(bell: PathBuf, x: i64) -> i64 {
     connection.read_exact(&mut [0]).expect("a word");
     x + 1
 }
+
+/// Yields so many numbers, and then fails if it is to.
+#[task]
+fn numbers(out: Yield<u64>, n: u64, fail: bool) -> Result<(), Boxed> {
+    (0..n).try_for_each(|i| out.send(i))?;
+    if fail { Err("error".into()) } else { Ok(()) }
+}
+
+type Boxed = Box<dyn std::error::Error + Send + Sync>;
 
 /// Where tasks in other processes say that they run.
 struct Bell(UnixListener, PathBuf);
@@ -285,6 +294,59 @@ fn a_process_job_that_fails_or_is_cancelled_cancels_those_that_need_its_result()
         assert!(requested(&long));
         let error = next.result().unwrap_err();
         assert_eq!(error.cancel_reason(), Some(&CancelReason::Upstream(long.id())));
+    });
+}
+
+#[test]
+fn a_generator_runs_before_and_while_it_is_read() {
+    fn check<K>(engine: &Engine, job: executor_engine::Job<K, Stream<u64>>, bad: bool) {
+        let events = engine.events();
+        let job = engine.submit(job.buffer(0)).unwrap();
+        let started = JobEvent::Started { id: job.id(), attempt: 1 };
+        while events.recv_timeout(DEADLINE).expect("it starts") != started {}
+        assert_eq!(job.status(), Status::Running);
+        let mut reader = job.iter();
+        for i in 0..5 {
+            assert_eq!(reader.next().unwrap().unwrap(), i);
+            assert_eq!(job.status(), Status::Running);
+        }
+        let last = reader.next();
+        if bad {
+            assert_eq!(last.unwrap().unwrap_err().message(), "error");
+            assert_eq!(job.status(), Status::Failed);
+        } else {
+            assert!(last.is_none());
+            assert_eq!(job.status(), Status::Done);
+        }
+    }
+    within(|| {
+        let engine = Engine::new().unwrap();
+        for bad in [false, true] {
+            check(&engine, LocalJob::stream(numbers, (5, bad)), bad);
+            check(&engine, ThreadJob::stream(numbers, (5, bad)), bad);
+            check(&engine, ProcessJob::stream(numbers, (5, bad)), bad);
+        }
+    });
+}
+
+#[test]
+fn every_day_is_monday_or_later_and_sunday_or_earlier() {
+    within(|| {
+        let day = Duration::from_secs(86_400);
+        for days in 0..7 {
+            let clock = ManualClock::new(SystemTime::UNIX_EPOCH + days * day);
+            let engine = Engine::builder().clock(&clock).time_zone("UTC").build().unwrap();
+            for condition in [
+                after_weekday("mon"),
+                before_weekday("sun"),
+                after_clock("00:00:00"),
+                before_clock("23:59:59"),
+            ] {
+                let job = engine.submit(ThreadJob::new(|| 1, ()).condition(condition)).unwrap();
+                clock.run_for(Duration::ZERO).unwrap();
+                assert_eq!(job.status(), Status::Done, "{days}");
+            }
+        }
     });
 }
 
