@@ -6,7 +6,7 @@
 #![allow(dead_code, unreachable_pub, reason = "the modules are taken as they are")]
 
 mod sync {
-    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU8, Ordering, fence};
+    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering, fence};
 
     /// Loom's mutex with the interface of parking_lot's.
     pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
@@ -32,11 +32,14 @@ mod sync {
 mod baton;
 #[path = "../src/job/gate.rs"]
 mod gate;
+#[path = "../src/job/keep.rs"]
+mod keep;
 #[path = "../src/status.rs"]
 mod status;
 
 use baton::Baton;
 use gate::Gate;
+use keep::{Handles, Keep};
 use loom::sync::Arc;
 use loom::sync::Mutex as Queue;
 use loom::sync::atomic::{AtomicUsize, Ordering};
@@ -118,5 +121,44 @@ fn no_news_is_left_lying() {
         let mut desk = baton.take().clone();
         desk.sort_unstable();
         assert_eq!(desk, [0, 1, 2]);
+    });
+}
+
+/// A job's end beside the drop of its last handles, and beside a look at its function: in the end
+/// the function is gone, once, and nobody has seen it after that.
+#[test]
+fn what_nobody_wants_is_let_go_of() {
+    model().check(|| {
+        let job = Arc::new((Gate::<u8>::new(), Handles::new(), Keep::new(7)));
+        let gone = Arc::new(AtomicUsize::new(0));
+        job.0.advance(Status::Pending);
+        job.1.add();
+        let count = |gone: &AtomicUsize, thing: Option<i32>| {
+            gone.fetch_add(usize::from(thing.is_some()), Ordering::SeqCst);
+        };
+        let dropper = {
+            let (job, gone) = (Arc::clone(&job), Arc::clone(&gone));
+            thread::spawn(move || {
+                if job.1.remove() && job.0.status().is_finished() {
+                    count(&gone, job.2.let_go());
+                }
+            })
+        };
+        let looker = {
+            let (job, gone) = (Arc::clone(&job), Arc::clone(&gone));
+            thread::spawn(move || {
+                let (seen, unwanted) = job.2.with(|thing| thing.copied());
+                assert!(seen.is_none_or(|thing| thing == 7));
+                count(&gone, unwanted);
+            })
+        };
+        job.0.finish(Status::Done);
+        if job.1.is_none() {
+            count(&gone, job.2.let_go());
+        }
+        dropper.join().unwrap();
+        looker.join().unwrap();
+        assert_eq!(gone.load(Ordering::SeqCst), 1, "kept for ever");
+        assert_eq!(job.2.with(|thing| thing.copied()).0, None);
     });
 }

@@ -8,13 +8,13 @@
 //! * anyone reads.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use parking_lot::Mutex;
 
 use super::args::Caller;
 use super::engine_id::EngineId;
 use super::head::{Head, KindId};
+use super::keep::Keep;
 
 use super::panics;
 use crate::condition::{Target, Watched};
@@ -115,9 +115,7 @@ pub(crate) struct JobCell<T, B> {
     head: Head,
     slot: Mutex<Slot<T>>,
     /// There until the drop, or until the job is finished and nobody has a handle of it.
-    body: Mutex<Option<B>>,
-    /// The body is to be let go of.
-    unwanted: AtomicBool,
+    body: Keep<B>,
 }
 
 /// Wherever the last reference goes, on a thread of the engine or of the user: a panic in the
@@ -125,7 +123,7 @@ pub(crate) struct JobCell<T, B> {
 impl<T, B> Drop for JobCell<T, B> {
     fn drop(&mut self) {
         panics::drop_quietly(std::mem::replace(self.slot.get_mut(), Slot::Empty));
-        panics::drop_quietly(self.body.get_mut().take());
+        panics::drop_quietly(self.body.take());
     }
 }
 
@@ -138,23 +136,21 @@ where
         Arc::new(Self {
             head: Head::new(kind),
             slot: Mutex::new(Slot::Empty),
-            body: Mutex::new(Some(body)),
-            unwanted: AtomicBool::new(false),
+            body: Keep::new(body),
         })
     }
 
     /// Calls `f` with the body. It is gone if a job that nobody has a handle of was cancelled
     /// and let go of, while a backend still looks at its run.
     fn with_body<R>(&self, f: impl FnOnce(&B) -> Result<R, JobError>) -> Result<R, JobError> {
-        let result = match &*self.body.lock() {
-            Some(body) => f(body),
-            None => Err(JobError::cancelled(CancelReason::Requested)),
-        };
-        // Who wanted to let go of the body meanwhile left it to us. The fences pair: either the
-        // lock is seen free there, or the mark here.
-        fence(Ordering::SeqCst);
-        if self.unwanted.load(Ordering::SeqCst) {
-            self.release_body();
+        let gone = || Err(JobError::cancelled(CancelReason::Requested));
+        self.look_at_body(|body| body.map_or_else(gone, f))
+    }
+
+    fn look_at_body<R>(&self, f: impl FnOnce(Option<&B>) -> R) -> R {
+        let (result, unwanted) = self.body.with(f);
+        if let Some(body) = unwanted {
+            panics::drop_quietly(body);
         }
         result
     }
@@ -205,9 +201,11 @@ where
     }
 
     fn visit_upstream(&self, visit: &mut dyn FnMut(Arc<dyn AnyJob>)) {
-        if let Some(body) = &*self.body.lock() {
-            body.visit_upstream(visit);
-        }
+        self.look_at_body(|body| {
+            if let Some(body) = body {
+                body.visit_upstream(visit);
+            }
+        });
     }
 
     fn run_here(&self, caller: Caller<'_>) -> bool {
@@ -216,11 +214,11 @@ where
     }
 
     fn can_run_again(&self) -> bool {
-        self.body.lock().as_ref().is_some_and(B::is_repeatable)
+        self.look_at_body(|body| body.is_some_and(B::is_repeatable))
     }
 
     fn task(&self) -> Option<&'static TaskDef> {
-        self.body.lock().as_ref().and_then(B::task)
+        self.look_at_body(|body| body.and_then(B::task))
     }
 
     fn encode_args(&self, caller: Caller<'_>, out: &mut Vec<u8>) -> Result<(), JobError> {
@@ -233,12 +231,7 @@ where
     }
 
     fn release_body(&self) {
-        self.unwanted.store(true, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
-        // Users' code may run under the lock, and is not waited for: either the lock is free
-        // here, or its holder sees the mark when it has let go.
-        let body = self.body.try_lock().and_then(|mut body| body.take());
-        panics::drop_quietly(body);
+        panics::drop_quietly(self.body.let_go());
     }
 
     fn store_error(&self, error: JobError) {

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use super::callbacks::Callbacks;
 use super::engine_id::EngineId;
 use super::gate::Gate;
+use super::keep::Handles;
 use super::panics;
 use super::retry::Retry;
 use super::stream::AnyStream;
@@ -125,7 +126,7 @@ pub(crate) struct Head {
     run: AtomicU32,
     attempt: AtomicU32,
     /// Handles of the job.
-    handles: AtomicU32,
+    handles: Handles,
     /// Monotonic time in nanoseconds (see [`clock`](crate::clock)); 0 is "not yet".
     submitted: AtomicU64,
     started: AtomicU64,
@@ -210,7 +211,7 @@ impl Head {
             stop: AtomicU8::new(Stop::No as u8),
             run: AtomicU32::new(0),
             attempt: AtomicU32::new(0),
-            handles: AtomicU32::new(0),
+            handles: Handles::new(),
             submitted: AtomicU64::new(0),
             started: AtomicU64::new(0),
             finished: AtomicU64::new(0),
@@ -370,18 +371,18 @@ impl Head {
 
     /// One more handle.
     pub(super) fn add_handle(&self) {
-        self.handles.fetch_add(1, Ordering::Relaxed);
+        self.handles.add();
     }
 
     /// One handle less; true if it was the last.
     pub(super) fn drop_handle(&self) -> bool {
-        self.handles.fetch_sub(1, Ordering::SeqCst) == 1
+        self.handles.remove()
     }
 
     /// Whether nobody has a handle of the job. A handle is dropped before this and then asks
     /// whether the job is finished, or it is seen here by who has finished the job.
     pub(crate) fn is_unheld(&self) -> bool {
-        self.handles.load(Ordering::SeqCst) == 0
+        self.handles.is_none()
     }
 
     pub(crate) fn set_meta(&self, meta: Box<Meta>) {

@@ -8,6 +8,7 @@
 //! | [`callbacks`] | what is called when a job has ended |
 //! | [`cell`] | the allocation that job, handles, engine and dependents share |
 //! | [`head`] | what it knows of the job, whatever its types |
+//! | [`keep`] | its function and arguments, for as long as somebody could want to run it |
 //! | [`gate`] | its status, and those who wait for its end |
 //! | [`context`] | what a job's function can know and tell of its job |
 //! | [`output`] | output, directory and log of jobs whose function this program calls |
@@ -28,6 +29,7 @@ mod future;
 mod gate;
 mod handle;
 mod head;
+mod keep;
 mod link;
 mod local;
 mod output;
