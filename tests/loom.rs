@@ -65,7 +65,7 @@ fn a_waiter_is_woken_or_told() {
             .map(|number| {
                 let (gate, told) = (Arc::clone(&gate), Arc::clone(&told));
                 thread::spawn(move || {
-                    if gate.add(number, |a, b| a == b).is_err() {
+                    if gate.add(number, |&other| other == number).is_err() {
                         assert_eq!(gate.status(), Status::Done);
                         told.fetch_add(1, Ordering::SeqCst);
                     }
@@ -80,6 +80,103 @@ fn a_waiter_is_woken_or_told() {
             waiter.join().unwrap();
         }
         assert_eq!(woken + told.load(Ordering::SeqCst), 2, "a waiter would sleep for ever");
+    });
+}
+
+/// A handle, and which of its wakers it is.
+type Wake = (u8, char);
+
+fn of(handle: u8) -> impl Fn(&Wake) -> bool {
+    move |waker| waker.0 == handle
+}
+
+/// A handle is polled with one waker and then with another, while the job ends: the last waker is
+/// woken unless its poll was told of the end, and no waker is lost or left.
+#[test]
+fn the_last_waker_of_a_handle_is_woken_or_told() {
+    model().check(|| {
+        let gate = Arc::new(Gate::new());
+        gate.advance(Status::Pending);
+        let handle = {
+            let gate = Arc::clone(&gate);
+            thread::spawn(move || {
+                let first = gate.add((1, 'a'), of(1));
+                (first, gate.add((1, 'b'), of(1)))
+            })
+        };
+        let other = gate.add((2, 'a'), of(2));
+        assert_eq!(other, Ok(None), "another handle's waker was taken for this one's");
+        let mut woken = gate.finish(Status::Done);
+        let polls = handle.join().unwrap();
+        woken.sort_unstable();
+        match polls {
+            // A waker that was replaced is out, and is not woken.
+            (Ok(None), Ok(Some((1, 'a')))) => assert_eq!(woken, [(1, 'b'), (2, 'a')]),
+            (Ok(None), Err((1, 'b'))) => assert_eq!(woken, [(1, 'a'), (2, 'a')]),
+            (Err((1, 'a')), Err((1, 'b'))) => assert_eq!(woken, [(2, 'a')]),
+            polls => panic!("impossible: {polls:?}"),
+        }
+        assert!(!gate.has(|_| true), "a waker is left");
+    });
+}
+
+/// A handle that has polled is dropped while the job ends: its waker is given back or woken, once,
+/// and whoever else waits is woken.
+#[test]
+fn a_dropped_handle_leaves_no_waker_and_takes_no_others() {
+    model().check(|| {
+        let gate = Arc::new(Gate::new());
+        gate.advance(Status::Pending);
+        assert_eq!(gate.add((1, 'a'), of(1)), Ok(None));
+        let dropped = {
+            let gate = Arc::clone(&gate);
+            thread::spawn(move || {
+                let replaced = gate.add((1, 'b'), of(1));
+                (replaced, gate.remove(of(1)))
+            })
+        };
+        let other = {
+            let gate = Arc::clone(&gate);
+            thread::spawn(move || gate.add((2, 'a'), of(2)))
+        };
+        let woken = gate.finish(Status::Done);
+        let (replaced, removed) = dropped.join().unwrap();
+        let told = other.join().unwrap().is_err();
+        assert_eq!(woken.contains(&(2, 'a')), !told, "another handle would sleep for ever");
+        // Each of the wakers comes out in one place.
+        let mut seen: Vec<Wake> = woken.into_iter().filter(of(1)).chain(removed).collect();
+        match replaced {
+            Ok(replaced) => seen.extend(replaced),
+            Err(refused) => seen.push(refused),
+        }
+        seen.sort_unstable();
+        assert_eq!(seen, [(1, 'a'), (1, 'b')]);
+        assert!(!gate.has(|_| true), "a waker is left");
+    });
+}
+
+/// The job ends, runs again and ends while a handle is polled twice: the waker of a poll that was
+/// not told of an end is woken at one.
+#[test]
+fn a_waker_is_woken_at_one_of_two_ends() {
+    model().check(|| {
+        let gate = Arc::new(Gate::new());
+        gate.advance(Status::Pending);
+        let handle = {
+            let gate = Arc::clone(&gate);
+            thread::spawn(move || {
+                let first = gate.add((1, 'a'), of(1));
+                (first, gate.add((1, 'b'), of(1)))
+            })
+        };
+        let mut woken = gate.finish(Status::Done);
+        gate.advance(Status::Pending);
+        woken.extend(gate.finish(Status::Failed));
+        let (first, second) = handle.join().unwrap();
+        let replaced = matches!(second, Ok(Some((1, 'a'))));
+        assert_eq!(woken.contains(&(1, 'a')), first.is_ok() && !replaced);
+        assert_eq!(woken.contains(&(1, 'b')), second.is_ok());
+        assert!(!gate.has(|_| true), "a waker is left");
     });
 }
 

@@ -30,7 +30,7 @@ use crate::clock::{self, Timed};
 use crate::error::{CancelReason, Error, Kind, Result, StalledJob};
 use crate::event::JobEvent;
 use crate::id::JobId;
-use crate::job::{AnyJob, KindId, Link, Status, Stop, Waiter, Word};
+use crate::job::{AnyJob, KindId, Link, Status, Stop, Word};
 
 impl Dispatcher {
     /// Wakes the sleepers whom the last events concern. (Those who wait for a job that ended are
@@ -165,7 +165,7 @@ impl Dispatcher {
                 self.settle(desk);
                 return Err(error);
             }
-            if head.add_waiter(Waiter::Thread(me.clone())).is_err() {
+            if !head.add_thread(&me) {
                 self.settle(desk);
                 return Ok(true);
             }
@@ -194,7 +194,7 @@ impl Dispatcher {
             }
         };
         if !matches!(answer, Ok(true)) || head.is_awaited_by(&me) {
-            head.remove_waiter(&me);
+            head.remove_thread(&me);
         }
         self.desk.take().sleepers.leave(Place::Outside, &me);
         answer
@@ -267,7 +267,7 @@ impl Dispatcher {
                 continue;
             }
             // Counted as asleep, it looks once more before it sleeps.
-            if head.add_waiter(Waiter::Thread(me.clone())).is_ok() {
+            if head.add_thread(&me) {
                 asleep = true;
                 self.fall_asleep(&mut desk, here, job, &me);
             }
@@ -285,7 +285,7 @@ impl Dispatcher {
     }
 
     fn wake_up(&self, desk: &mut Desk, here: Here, job: &Payload, me: &Thread) {
-        job.head().remove_waiter(me);
+        job.head().remove_thread(me);
         desk.sleepers.leave(Place::Inside(here), me);
         self.backends[here.server as usize].asleep(false);
     }

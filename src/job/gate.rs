@@ -1,7 +1,11 @@
 //! A job's status and those who wait for its end: one atomic byte, and a list that is touched
 //! only if somebody waits.
 //!
-//! `tests/loom.rs` tries every interleaving of a finish and registrations.
+//! `tests/loom.rs` tries every interleaving of a finish with registrations, replacements and
+//! removals.
+//!
+//! Waiters may be foreign code, so none is dropped here, under the lock: who is taken off the list is
+//! given back.
 
 use super::status::Status;
 use super::sync::{AtomicU8, Mutex, Ordering};
@@ -45,8 +49,9 @@ impl<W> Gate<W> {
         self.waiters.lock().take().map_or_else(Vec::new, |list| *list)
     }
 
-    /// Registers a waiter, unless an equal one is registered; `Err` if the end has come.
-    pub(crate) fn add(&self, waiter: W, same: impl Fn(&W, &W) -> bool) -> Result<(), W> {
+    /// Registers a waiter, in place of the one that is the `same`, which is given back. If the end
+    /// has come, the waiter itself is: `Err`.
+    pub(crate) fn add(&self, waiter: W, same: impl FnMut(&W) -> bool) -> Result<Option<W>, W> {
         let mut waiters = self.waiters.lock();
         // Either `finish` sees the bit, and then waits for this lock, or we see its status.
         let before = self.status.fetch_or(WAITED, Ordering::AcqRel);
@@ -54,10 +59,11 @@ impl<W> Gate<W> {
             return Err(waiter);
         }
         let list = waiters.get_or_insert_with(Box::default);
-        if !list.iter().any(|other| same(other, &waiter)) {
-            list.push(waiter);
+        if let Some(at) = list.iter().position(same) {
+            return Ok(Some(std::mem::replace(&mut list[at], waiter)));
         }
-        Ok(())
+        list.push(waiter);
+        Ok(None)
     }
 
     /// Whether such a waiter is registered. One that was is not any more once an end has come,
@@ -66,10 +72,15 @@ impl<W> Gate<W> {
         self.waiters.lock().as_ref().is_some_and(|list| list.iter().any(wanted))
     }
 
-    /// Takes waiters off the list.
-    pub(crate) fn remove(&self, unwanted: impl Fn(&W) -> bool) {
-        if let Some(list) = self.waiters.lock().as_mut() {
-            list.retain(|waiter| !unwanted(waiter));
+    /// Takes a waiter off the list, and the list away if it was the last.
+    pub(crate) fn remove(&self, unwanted: impl FnMut(&W) -> bool) -> Option<W> {
+        let mut waiters = self.waiters.lock();
+        let list = waiters.as_mut()?;
+        let at = list.iter().position(unwanted)?;
+        let waiter = list.swap_remove(at);
+        if list.is_empty() {
+            *waiters = None;
         }
+        Some(waiter)
     }
 }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::cell::{AnyJob, TypedJob};
-use super::head::Waiter;
+use super::head::Token;
 use crate::condition::{NamesJob, Target};
 use crate::error::{CancelReason, JobError, Kind, Result};
 use crate::id::JobId;
@@ -22,10 +22,14 @@ use crate::status::Status;
 /// does keep the result.
 ///
 /// It is also a [`Future`] of the result, woken by the engine, so `.await` works under any
-/// async runtime. For code outside the engine's own jobs, that is: a job that awaits a handle puts
-/// its thread to sleep where the engine does not see it, and a full pool of such jobs stands
-/// still. In a job use [`result`](Self::result). Nor is a future told that nothing can make its
-/// job ready; it stays pending.
+/// async runtime. Poll `&mut handle` in a `select` or a timeout, again and again if need be: the
+/// handle keeps the waker of its last poll and no other. Dropping the handle lets go of that waker;
+/// it does not [`cancel`](Self::cancel) the job. A clone awaits the job on its own.
+///
+/// Awaiting is for code outside the engine's own jobs: a job that awaits a handle puts its thread
+/// to sleep where the engine does not see it, and a full pool of such jobs stands still. In a job
+/// use [`result`](Self::result). Nor is a future told that nothing can make its job ready; it stays
+/// pending.
 ///
 /// ```
 /// use executor_engine::prelude::*;
@@ -37,7 +41,12 @@ use crate::status::Status;
 /// ```
 pub struct JobHandle<T> {
     job: Arc<dyn TypedJob<T>>,
+    /// Of its place among those who wait for the job, once it was polled.
+    token: Option<Token>,
 }
+
+/// Millions of handles are kept in lists.
+const _: () = assert!(size_of::<JobHandle<()>>() <= 24);
 
 impl<T> Clone for JobHandle<T> {
     fn clone(&self) -> Self {
@@ -51,6 +60,9 @@ impl<T> Clone for JobHandle<T> {
 impl<T> Drop for JobHandle<T> {
     fn drop(&mut self) {
         let head = self.job.head();
+        if let Some(token) = self.token {
+            head.remove_task(token);
+        }
         if head.drop_handle() {
             if let Some(stream) = head.stream() {
                 self.leave_stream(&**stream);
@@ -65,7 +77,7 @@ impl<T> Drop for JobHandle<T> {
 impl<T> JobHandle<T> {
     pub(crate) fn new(job: Arc<dyn TypedJob<T>>) -> Self {
         job.head().add_handle();
-        Self { job }
+        Self { job, token: None }
     }
 
     pub(crate) fn job(&self) -> &Arc<dyn TypedJob<T>> {
@@ -227,6 +239,11 @@ impl<T> JobHandle<T> {
     /// ```
     pub fn with_result<R>(&self, f: impl FnOnce(&T) -> R) -> Result<R, JobError> {
         self.wait_or_stalled()?;
+        self.with_stored(f)
+    }
+
+    /// Calls `f` with the result that is there.
+    fn with_stored<R>(&self, f: impl FnOnce(&T) -> R) -> Result<R, JobError> {
         let mut f = Some(f);
         let mut answer = None;
         self.job.with_result(&mut |result| {
@@ -392,13 +409,13 @@ impl<T: Clone> Future for JobHandle<T> {
     type Output = Result<T, JobError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if !self.status().is_finished() {
-            let waiter = Waiter::Task(cx.waker().clone());
-            if self.job.head().add_waiter(waiter).is_ok() {
-                return Poll::Pending;
-            }
+        let this = self.get_mut();
+        let head = this.job.head();
+        if !head.status().is_finished() && head.add_task(&mut this.token, cx.waker()) {
+            return Poll::Pending;
         }
-        Poll::Ready(self.result())
+        // The end was seen. If the job runs again by now, that is not waited for.
+        Poll::Ready(this.with_stored(T::clone))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What every job has, whatever its types: its key, its status, its run, its times.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -181,17 +182,40 @@ pub(crate) fn watch_starts(watch: bool) {
     }
 }
 
+/// Which handle awaits the job. The handles of all jobs are counted together, so that no two have
+/// one token, however often the job ends and runs again; 64 bits do not run out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Token(NonZeroU64);
+
+impl Token {
+    fn next() -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        Self(NonZeroU64::MIN.saturating_add(COUNT.fetch_add(1, Ordering::Relaxed)))
+    }
+}
+
 /// Somebody to wake when the job is finished.
 pub(crate) enum Waiter {
     Thread(Thread),
-    Task(Waker),
+    /// The task that polled this handle last.
+    Task(Token, Waker),
 }
 
+const _: () = assert!(size_of::<Gate<Waiter>>() <= 24);
+
 impl Waiter {
+    fn is_thread(&self, thread: &Thread) -> bool {
+        matches!(self, Self::Thread(this) if this.id() == thread.id())
+    }
+
+    fn is_task(&self, token: Token) -> bool {
+        matches!(self, Self::Task(this, _) if *this == token)
+    }
+
     pub(crate) fn wake(self) {
         match self {
             Self::Thread(thread) => thread.unpark(),
-            Self::Task(waker) => {
+            Self::Task(_, waker) => {
                 // A waker is foreign code: its panic is its own affair.
                 if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
                     log::error!(target: "executor_engine::job", "a waker panicked");
@@ -251,24 +275,52 @@ impl Head {
         self.gate.finish(status)
     }
 
-    /// Registers a waiter, unless the job is finished: then it is given back.
-    pub(crate) fn add_waiter(&self, waiter: Waiter) -> Result<(), Waiter> {
-        self.gate.add(waiter, |old, new| match (old, new) {
-            (Waiter::Task(old), Waiter::Task(new)) => old.will_wake(new),
-            _ => false,
-        })
+    /// Registers a thread to be unparked at the job's end; false if it is finished.
+    pub(crate) fn add_thread(&self, thread: &Thread) -> bool {
+        let waiter = Waiter::Thread(thread.clone());
+        self.gate.add(waiter, |waiter| waiter.is_thread(thread)).is_ok()
+    }
+
+    /// Registers the waker of the handle that has this token, or gets it, in place of the one from
+    /// its last poll; false if the job is finished. Wakers are foreign code: they are cloned and
+    /// dropped outside the lock, and a panic in their drop is caught.
+    pub(super) fn add_task(&self, token: &mut Option<Token>, waker: &Waker) -> bool {
+        let known = *token;
+        let is_mine = |waiter: &Waiter| known.is_some_and(|token| waiter.is_task(token));
+        let is_this = |waiter: &Waiter| match waiter {
+            Waiter::Task(_, old) => is_mine(waiter) && old.will_wake(waker),
+            Waiter::Thread(_) => false,
+        };
+        // A loop that polls again and again does not clone.
+        if known.is_some() && self.gate.has(is_this) {
+            return true;
+        }
+        let waker = waker.clone();
+        let waiter = Waiter::Task(*token.get_or_insert_with(Token::next), waker);
+        // A new token is on no list, so there is nothing to look for.
+        let answer = match known {
+            Some(_) => self.gate.add(waiter, is_mine),
+            None => self.gate.add(waiter, |_| false),
+        };
+        let registered = answer.is_ok();
+        panics::drop_quietly(answer);
+        registered
+    }
+
+    /// The handle that has this token is dropped: its task is not woken any more, nor held.
+    pub(super) fn remove_task(&self, token: Token) {
+        panics::drop_quietly(self.gate.remove(|waiter| waiter.is_task(token)));
     }
 
     /// Whether this thread, which is registered, has yet to see an end of the job. A job that runs
     /// again has ended all the same.
     pub(crate) fn is_awaited_by(&self, thread: &Thread) -> bool {
-        let this = |waiter: &Waiter| matches!(waiter, Waiter::Thread(t) if t.id() == thread.id());
-        !self.status().is_finished() && self.gate.has(this)
+        !self.status().is_finished() && self.gate.has(|waiter| waiter.is_thread(thread))
     }
 
     /// Takes this thread off the waiters.
-    pub(crate) fn remove_waiter(&self, thread: &Thread) {
-        self.gate.remove(|waiter| matches!(waiter, Waiter::Thread(t) if t.id() == thread.id()));
+    pub(crate) fn remove_thread(&self, thread: &Thread) {
+        self.gate.remove(|waiter| waiter.is_thread(thread));
     }
 
     /// The current run, to be claimed later with [`claim`](Self::claim).
