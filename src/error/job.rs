@@ -216,7 +216,7 @@ impl JobError {
     /// ```
     /// # use executor_engine::prelude::*;
     /// # let engine = Engine::new()?;
-    /// let job = engine.submit(ThreadJob::new(|| 1, ()).redirect_output("/no/such/directory/out"))?;
+    /// let job = engine.submit(ThreadJob::new(|| 1, ()).change_dir("/dev/null/below"))?;
     /// assert!(job.result().unwrap_err().is_no_place());
     /// # Ok::<(), executor_engine::Error>(())
     /// ```
