@@ -68,15 +68,12 @@ impl<T> std::fmt::Debug for Output<T> {
 /// # use executor_engine::prelude::*;
 /// # use executor_engine::{Arg, IntoArg};
 /// # let engine = Engine::new()?;
-/// let from: Option<JobHandle<u8>> = None;
-/// let x: Arg<u8> = match &from {
-///     Some(job) => job.into_arg(),
-///     None => 7.into_arg(),
-/// };
-/// # struct Ready(Arg<u8>);
-/// # impl IntoArg<u8> for Ready { fn into_arg(self) -> Arg<u8> { self.0 } }
-/// # let x = Ready(x);
-/// assert_eq!(engine.submit(ThreadJob::new(|x: u8| x + 1, (x,)))?.result()?, 8);
+/// struct Port(JobHandle<u16>);
+/// impl IntoArg<u16> for Port {
+///     fn into_arg(self) -> Arg<u16> { (&self.0).into_arg() }
+/// }
+/// let port = Port(engine.submit(ThreadJob::new(|| 8080, ()))?);
+/// assert_eq!(engine.submit(ThreadJob::new(|p: u16| p + 1, (port,)))?.result()?, 8081);
 /// # Ok::<(), executor_engine::Error>(())
 /// ```
 pub struct Arg<T>(Source<T>);
