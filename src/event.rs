@@ -11,6 +11,20 @@ use crate::info::Progress;
 use crate::status::Status;
 
 /// Something that happened to a job.
+///
+/// ```
+/// # use executor_engine::prelude::*;
+/// # use executor_engine::JobEvent;
+/// # let engine = Engine::new()?;
+/// let events = engine.events();
+/// let job = engine.submit(ThreadJob::new(|| 1, ()))?;
+/// let end = events.iter().find_map(|event| match event {
+///     JobEvent::Finished { id, status } => Some((id, status)),
+///     _ => None,
+/// });
+/// assert_eq!(end, Some((job.id(), Status::Done)));
+/// # Ok::<(), executor_engine::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum JobEvent {

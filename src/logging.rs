@@ -51,6 +51,21 @@ pub struct JobLogger {
 impl JobLogger {
     /// Goes around the program's own logger. To be installed by the program with
     /// [`log::set_boxed_logger`].
+    ///
+    /// ```
+    /// # use executor_engine::logging::JobLogger;
+    /// # use log::{Level, Log, Metadata, Record};
+    /// struct Quiet;
+    /// impl Log for Quiet {
+    ///     fn enabled(&self, metadata: &Metadata<'_>) -> bool { metadata.level() <= Level::Warn }
+    ///     fn log(&self, _: &Record<'_>) {}
+    ///     fn flush(&self) {}
+    /// }
+    ///
+    /// let logger = JobLogger::wrap(Box::new(Quiet));
+    /// assert!(logger.enabled(&Metadata::builder().level(Level::Error).build()));
+    /// assert!(!logger.enabled(&Metadata::builder().level(Level::Info).build()));
+    /// ```
     #[must_use]
     pub fn wrap(inner: Box<dyn Log>) -> Self {
         Self { inner }

@@ -10,6 +10,17 @@ use crate::error::{Error, Result};
 
 /// While this exists, Ctrl-C and SIGTERM end an engine in good order; made by
 /// [`Engine::end_on_signals`].
+///
+/// ```
+/// # use executor_engine::prelude::*;
+/// # use executor_engine::SignalGuard;
+/// # let engine = Engine::new()?;
+/// let guard: SignalGuard = engine.end_on_signals()?;
+/// let job = engine.submit(ThreadJob::new(|| 1, ()))?;
+/// assert_eq!(job.result()?, 1); // SIGTERM would have let it finish
+/// drop(guard); // from here on it would end the program at once
+/// # Ok::<(), executor_engine::Error>(())
+/// ```
 #[must_use = "when it is dropped, signals do again what they did before"]
 #[derive(Debug)]
 pub struct SignalGuard {

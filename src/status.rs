@@ -37,6 +37,12 @@ pub enum Status {
 
 impl Status {
     /// Every status, in the order of a job's life.
+    ///
+    /// ```
+    /// # use executor_engine::Status;
+    /// let finished = Status::ALL.into_iter().filter(|status| status.is_finished());
+    /// assert!(finished.eq([Status::Done, Status::Failed, Status::Cancelled]));
+    /// ```
     pub const ALL: [Self; 6] =
         [Self::Created, Self::Pending, Self::Running, Self::Done, Self::Failed, Self::Cancelled];
 

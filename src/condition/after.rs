@@ -58,6 +58,20 @@ pub fn after_others(jobs: impl IntoIterator<Item: NamesJob>) -> Condition {
 }
 
 /// What names a job: its id, its handle, its output, or the job itself before it is submitted.
+///
+/// ```
+/// # use executor_engine::prelude::*;
+/// # use executor_engine::condition::*;
+/// # let engine = Engine::new()?;
+/// fn behind(job: impl NamesJob) -> Condition {
+///     after_another(job).done() & after_delay("1ms")
+/// }
+/// let a = engine.submit(ThreadJob::new(|| 1, ()))?;
+/// let b = engine.submit(ThreadJob::new(|| 2, ()).condition(behind(&a)))?; // by its handle
+/// let c = engine.submit(ThreadJob::new(|| 3, ()).condition(behind(b.id())))?; // by its id
+/// assert_eq!(c.result()?, 3);
+/// # Ok::<(), executor_engine::Error>(())
+/// ```
 pub trait NamesJob {
     /// The job.
     #[doc(hidden)]

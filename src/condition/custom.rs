@@ -39,6 +39,15 @@ pub fn custom(holds: impl Fn(&JobsView<'_>) -> bool + Send + Sync + 'static) -> 
 }
 
 /// A condition of one's own, which has yet to [name its interval](Self::every).
+///
+/// ```
+/// # use executor_engine::prelude::*;
+/// # use executor_engine::condition::*;
+/// # let engine = Engine::new()?;
+/// let open: Custom = custom(|_| true);
+/// assert_eq!(engine.submit(ThreadJob::new(|| 1, ()).condition(open.every("1ms")))?.result()?, 1);
+/// # Ok::<(), executor_engine::Error>(())
+/// ```
 #[derive(Clone)]
 #[must_use = "a custom condition must name its interval with `every`"]
 pub struct Custom {
@@ -96,6 +105,17 @@ impl fmt::Debug for Custom {
 }
 
 /// What a custom condition sees of the engine: its jobs, to look at.
+///
+/// ```
+/// # use executor_engine::prelude::*;
+/// # use executor_engine::condition::*;
+/// # let engine = Engine::new()?;
+/// fn nothing_failed(view: &JobsView<'_>) -> bool { view.count(Status::Failed) == 0 }
+///
+/// let job = ThreadJob::new(|| 1, ()).condition(custom(nothing_failed).every("1ms"));
+/// assert_eq!(engine.submit(job)?.result()?, 1);
+/// # Ok::<(), executor_engine::Error>(())
+/// ```
 pub struct JobsView<'a> {
     id: JobId,
     jobs: &'a dyn Viewed,

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::JobId;
+use super::death::WorkerDeath;
+use super::reason::CancelReason;
 
 /// Why a job has no result.
 ///
@@ -63,103 +64,6 @@ pub(crate) struct PanicInfo {
     pub(crate) location: Option<String>,
 }
 
-/// Why a job was cancelled.
-///
-/// ```
-/// use executor_engine::prelude::*;
-/// use executor_engine::CancelReason;
-///
-/// let engine = Engine::new()?;
-/// let bad = engine.submit(ThreadJob::try_new(|| Err::<u8, _>("no"), ()))?;
-/// let next = engine.submit(ThreadJob::new(|x: u8| x, (&bad,)))?;
-/// let error = next.result().unwrap_err();
-/// assert_eq!(error.cancel_reason(), Some(&CancelReason::Upstream(bad.id())));
-/// # Ok::<(), executor_engine::Error>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum CancelReason {
-    /// Someone called `cancel`.
-    Requested,
-    /// A job whose result is an argument of this one failed or was cancelled.
-    Upstream(JobId),
-    /// The engine was shut down.
-    Shutdown,
-    /// Its condition can no longer come true.
-    Unsatisfiable(Unsatisfiable),
-}
-
-/// Why a condition can no longer come true.
-///
-/// ```
-/// use executor_engine::prelude::*;
-/// use executor_engine::CancelReason;
-/// use executor_engine::condition::*;
-///
-/// let engine = Engine::new()?;
-/// let bad = engine.submit(ThreadJob::try_new(|| Err::<u8, _>("no"), ()))?;
-/// let next = ThreadJob::new(|| 1, ()).condition(after_another(&bad).done());
-/// let error = engine.submit(next)?.result().unwrap_err();
-/// let Some(CancelReason::Unsatisfiable(why)) = error.cancel_reason() else { panic!() };
-/// assert_eq!(why.jobs(), [bad.id()]);
-/// assert!(why.to_string().contains("failed"));
-/// # Ok::<(), executor_engine::Error>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Unsatisfiable(Box<Why>);
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Why {
-    jobs: Vec<JobId>,
-    text: String,
-}
-
-impl Unsatisfiable {
-    pub(crate) fn new(jobs: Vec<JobId>, text: String) -> Self {
-        Self(Box::new(Why { jobs, text }))
-    }
-
-    /// The jobs that ended otherwise than the condition wants; none if time is to blame.
-    #[must_use]
-    pub fn jobs(&self) -> &[JobId] {
-        &self.0.jobs
-    }
-}
-
-impl fmt::Display for Unsatisfiable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.text)
-    }
-}
-
-impl fmt::Display for CancelReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Requested => f.write_str("cancel was called"),
-            Self::Upstream(id) => {
-                write!(f, "job {id}, whose result it needs, failed or was cancelled")
-            }
-            Self::Shutdown => f.write_str("the engine was shut down"),
-            Self::Unsatisfiable(why) => write!(f, "its condition can no longer come true: {why}"),
-        }
-    }
-}
-
-/// How a worker process ended while it ran a job.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct WorkerDeath {
-    /// The signal that ended it.
-    pub(crate) signal: Option<i32>,
-    /// Its exit code, if it exited.
-    pub(crate) exit_code: Option<i32>,
-    /// Peak resident memory in bytes, if the kernel told.
-    pub(crate) peak_memory: Option<u64>,
-    /// The last lines it wrote to stderr.
-    pub(crate) stderr_tail: String,
-    /// What else is known, e.g. "it broke the wire protocol".
-    pub(crate) note: Option<String>,
-}
-
 impl JobError {
     /// The function returned this error.
     pub(crate) fn failure(error: BoxError) -> Self {
@@ -213,36 +117,94 @@ impl JobError {
     }
 
     /// The function returned `Err`.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// let job = engine.submit(ThreadJob::try_new(|| "x".parse::<u8>(), ()))?;
+    /// assert!(job.result().unwrap_err().is_failure());
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
     #[must_use]
     pub fn is_failure(&self) -> bool {
         matches!(*self.0, Kind::Failure { .. })
     }
 
     /// The function panicked.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// let job = engine.submit(ThreadJob::new(|| [1, 2][std::hint::black_box(2)], ()))?;
+    /// assert!(job.result().unwrap_err().is_panic());
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
     #[must_use]
     pub fn is_panic(&self) -> bool {
         matches!(*self.0, Kind::Panic(_))
     }
 
     /// The job was called off; [`cancel_reason`](Self::cancel_reason) says by what.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// engine.pause();
+    /// let job = engine.submit(ThreadJob::new(|| 1, ()))?;
+    /// job.cancel();
+    /// assert!(job.result().unwrap_err().is_cancelled());
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         matches!(*self.0, Kind::Cancelled(_))
     }
 
     /// The job, or its last attempt, took longer than its timeout allows.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # use std::time::Duration;
+    /// # let engine = Engine::new()?;
+    /// let sleeps = |ctx: JobContext| ctx.sleep(Duration::from_secs(5)); // wakes when it is to stop
+    /// let job = ThreadJob::try_new(sleeps, (Context,)).timeout(Duration::from_millis(2));
+    /// assert!(engine.submit(job)?.result().unwrap_err().is_timed_out());
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
     #[must_use]
     pub fn is_timed_out(&self) -> bool {
         matches!(*self.0, Kind::TimedOut(_))
     }
 
     /// The worker process ended, or was dropped, while it ran the job.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// #[task]
+    /// fn leave() { std::process::exit(3) }
+    ///
+    /// let error = engine.submit(ProcessJob::new(leave, ()))?.result().unwrap_err();
+    /// assert!(error.is_worker_died());
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
     #[must_use]
     pub fn is_worker_died(&self) -> bool {
         matches!(*self.0, Kind::WorkerDied(_))
     }
 
     /// No worker process could be started: the message says why and what to do.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// #[task]
+    /// fn one() -> u8 { 1 }
+    ///
+    /// let engine = Engine::builder().worker_exe("/bin/false").build()?;
+    /// let error = engine.submit(ProcessJob::new(one, ()))?.result().unwrap_err();
+    /// assert!(error.is_no_worker());
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
     #[must_use]
     pub fn is_no_worker(&self) -> bool {
         matches!(*self.0, Kind::NoWorker(_))
@@ -250,24 +212,61 @@ impl JobError {
 
     /// The directory that the job was to run in, or a file for its output, could not be had: the
     /// message says which and why. The function was not called.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// let job = engine.submit(ThreadJob::new(|| 1, ()).change_dir("/dev/null/below"))?;
+    /// assert!(job.result().unwrap_err().is_no_place());
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
     #[must_use]
     pub fn is_no_place(&self) -> bool {
         matches!(*self.0, Kind::NoPlace(_))
     }
 
     /// Arguments or the result could not be encoded or decoded.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// #[task]
+    /// fn zeros(n: usize) -> Vec<u8> { vec![0; n] }
+    ///
+    /// let engine = Engine::builder().max_message_bytes(1 << 16).build()?;
+    /// let job = engine.submit(ProcessJob::new(zeros, (1 << 20,)))?;
+    /// assert!(job.result().unwrap_err().is_codec()); // more than may travel
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
     #[must_use]
     pub fn is_codec(&self) -> bool {
         matches!(*self.0, Kind::Codec(_))
     }
 
     /// The job is not finished, and nothing that the engine has can make it ready.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// let never = ThreadJob::new(|| 1, ());
+    /// let job = engine.submit(ThreadJob::new(|x: i32| x, (never.output(),)))?;
+    /// assert!(job.result().unwrap_err().is_stalled()); // `never` is not submitted
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
     #[must_use]
     pub fn is_stalled(&self) -> bool {
         matches!(*self.0, Kind::Stalled(_))
     }
 
     /// The result was moved out by [`JobHandle::take`](crate::JobHandle::take).
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// let job = engine.submit(ThreadJob::new(|| "text".to_owned(), ()))?;
+    /// assert_eq!(job.take()?, "text");
+    /// assert!(job.result().unwrap_err().is_taken());
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
     #[must_use]
     pub fn is_taken(&self) -> bool {
         matches!(*self.0, Kind::Taken)
@@ -286,6 +285,16 @@ impl JobError {
     }
 
     /// The error's or panic's own words, without the frame that `Display` puts around them.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// let job = engine.submit(ThreadJob::try_new(|| Err::<(), _>("no luck"), ()))?;
+    /// let error = job.result().unwrap_err();
+    /// assert_eq!(error.message(), "no luck");
+    /// assert_eq!(error.to_string(), "the job failed: no luck");
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
     #[must_use]
     pub fn message(&self) -> String {
         match &*self.0 {
@@ -296,6 +305,14 @@ impl JobError {
     }
 
     /// `file:line:column` of the panic, if the job panicked and the place is known.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// let job = engine.submit(ThreadJob::new(|| [1, 2][std::hint::black_box(2)], ()))?;
+    /// assert!(job.result().unwrap_err().panic_location().unwrap().contains(".rs:"));
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
     #[must_use]
     pub fn panic_location(&self) -> Option<&str> {
         match &*self.0 {
@@ -305,6 +322,18 @@ impl JobError {
     }
 
     /// Why the job was cancelled, if it was.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # use executor_engine::CancelReason;
+    /// # let engine = Engine::new()?;
+    /// engine.pause();
+    /// let job = engine.submit(ThreadJob::new(|| 1, ()))?;
+    /// job.cancel();
+    /// let error = job.result().unwrap_err();
+    /// assert_eq!(error.cancel_reason(), Some(&CancelReason::Requested));
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
     #[must_use]
     pub fn cancel_reason(&self) -> Option<&CancelReason> {
         match &*self.0 {
@@ -314,24 +343,71 @@ impl JobError {
     }
 
     /// The number of the signal that ended the worker process.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// #[task]
+    /// fn abort() { std::process::abort() }
+    ///
+    /// let error = engine.submit(ProcessJob::new(abort, ()))?.result().unwrap_err();
+    /// assert_eq!((error.signal(), error.exit_code()), (Some(6), None)); // SIGABRT
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
     #[must_use]
     pub fn signal(&self) -> Option<i32> {
         self.death().and_then(|death| death.signal)
     }
 
     /// The exit code of the worker process, if it exited by itself.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// #[task]
+    /// fn leave() { std::process::exit(3) }
+    ///
+    /// let error = engine.submit(ProcessJob::new(leave, ()))?.result().unwrap_err();
+    /// assert_eq!((error.exit_code(), error.signal()), (Some(3), None));
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
     #[must_use]
     pub fn exit_code(&self) -> Option<i32> {
         self.death().and_then(|death| death.exit_code)
     }
 
     /// Peak resident memory of the worker process that died, in bytes.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// #[task]
+    /// fn leave() { std::process::exit(3) }
+    ///
+    /// let error = engine.submit(ProcessJob::new(leave, ()))?.result().unwrap_err();
+    /// assert!(error.peak_memory().unwrap() > 4096);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
     #[must_use]
     pub fn peak_memory(&self) -> Option<u64> {
         self.death().and_then(|death| death.peak_memory)
     }
 
     /// The last lines that the worker process wrote to stderr before it died.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// #[task]
+    /// fn leave() {
+    ///     eprintln!("last words");
+    ///     std::process::exit(3)
+    /// }
+    ///
+    /// let error = engine.submit(ProcessJob::new(leave, ()))?.result().unwrap_err();
+    /// assert_eq!(error.stderr_tail(), Some("last words\n"));
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
     #[must_use]
     pub fn stderr_tail(&self) -> Option<&str> {
         self.death().map(|death| death.stderr_tail.as_str())
@@ -388,32 +464,6 @@ impl fmt::Display for JobError {
                 f.write_str("the result was moved out by `take` before: use `result` to share it")
             }
         }
-    }
-}
-
-impl fmt::Display for WorkerDeath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the worker process died")?;
-        match (self.signal, self.exit_code) {
-            (Some(signal), _) => {
-                write!(f, " by signal {signal}")?;
-                if let Ok(known) = nix::sys::signal::Signal::try_from(signal) {
-                    write!(f, " ({})", known.as_str())?;
-                }
-            }
-            (None, Some(code)) => write!(f, " with exit code {code}")?,
-            (None, None) => {}
-        }
-        if let Some(note) = &self.note {
-            write!(f, ": {note}")?;
-        }
-        if let Some(bytes) = self.peak_memory {
-            write!(f, "; peak memory {} KiB", bytes / 1024)?;
-        }
-        if !self.stderr_tail.is_empty() {
-            write!(f, "; last on stderr: {}", self.stderr_tail.trim_end())?;
-        }
-        Ok(())
     }
 }
 

@@ -74,11 +74,26 @@ pub struct Tee<A, B> {
 
 impl<A: Write, B: Write> Tee<A, B> {
     /// Writes to both, to `first` first.
+    ///
+    /// ```
+    /// # use executor_engine::Tee;
+    /// # use std::io::Write;
+    /// let mut both = Tee::new(Vec::new(), Vec::new());
+    /// both.write_all(b"twice")?;
+    /// assert_eq!(both.into_inner(), (b"twice".to_vec(), b"twice".to_vec()));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn new(first: A, second: B) -> Self {
         Self { first, second }
     }
 
     /// The two.
+    ///
+    /// ```
+    /// # use executor_engine::Tee;
+    /// let (first, _) = Tee::new(vec![1], std::io::sink()).into_inner();
+    /// assert_eq!(first, [1]);
+    /// ```
     pub fn into_inner(self) -> (A, B) {
         (self.first, self.second)
     }

@@ -63,6 +63,19 @@ impl<T> std::fmt::Debug for Output<T> {
 }
 
 /// One argument of a job: a value, or where it will come from.
+///
+/// ```
+/// # use executor_engine::prelude::*;
+/// # use executor_engine::{Arg, IntoArg};
+/// # let engine = Engine::new()?;
+/// struct Port(JobHandle<u16>);
+/// impl IntoArg<u16> for Port {
+///     fn into_arg(self) -> Arg<u16> { (&self.0).into_arg() }
+/// }
+/// let port = Port(engine.submit(ThreadJob::new(|| 8080, ()))?);
+/// assert_eq!(engine.submit(ThreadJob::new(|p: u16| p + 1, (port,)))?.result()?, 8081);
+/// # Ok::<(), executor_engine::Error>(())
+/// ```
 pub struct Arg<T>(Source<T>);
 
 enum Source<T> {
@@ -168,6 +181,16 @@ impl<T> std::fmt::Debug for Arg<T> {
 )]
 pub trait IntoArg<T> {
     /// Makes it an argument.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # use executor_engine::{Arg, IntoArg};
+    /// # let engine = Engine::new()?;
+    /// let job = engine.submit(ThreadJob::new(|| 7_u8, ()))?;
+    /// let arg: Arg<u8> = (&job).into_arg();
+    /// assert_eq!(format!("{arg:?}"), format!("Arg::Job({})", job.id()));
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
     fn into_arg(self) -> Arg<T>;
 }
 
@@ -214,15 +237,43 @@ impl<T: Clone + Send + 'static> IntoArg<Vec<T>> for &Vec<JobHandle<T>> {
 }
 
 /// A tuple of [`IntoArg`]s that stands for the argument tuple `A`.
+///
+/// ```
+/// # use executor_engine::prelude::*;
+/// # use executor_engine::IntoArgs;
+/// # let engine = Engine::new()?;
+/// fn sum(engine: &Engine, args: impl IntoArgs<(u32, u32)>) -> Result<u32, JobError> {
+///     engine.submit(ThreadJob::new(|x: u32, y: u32| x + y, args)).unwrap().result()
+/// }
+/// let one = engine.submit(ThreadJob::new(|| 1, ()))?;
+/// assert_eq!(sum(&engine, (&one, 2))?, 3);
+/// # Ok::<(), executor_engine::Error>(())
+/// ```
 pub trait IntoArgs<A> {
     /// The arguments as the job keeps them.
     type Pack: ArgPack<A>;
 
     /// Makes them arguments.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # use executor_engine::IntoArgs;
+    /// let (x, y) = IntoArgs::<(u8, String)>::into_args((1, "one".to_owned()));
+    /// assert_eq!(format!("{x:?} {y:?}"), "Arg::Value Arg::Value");
+    /// ```
     fn into_args(self) -> Self::Pack;
 }
 
 /// The arguments of a job as it keeps them until it runs.
+///
+/// ```
+/// # use executor_engine::prelude::*;
+/// # use executor_engine::{Arg, ArgPack, IntoArgs};
+/// fn keep<P: ArgPack<(u8, u8)>>(args: impl IntoArgs<(u8, u8), Pack = P>) -> P {
+///     args.into_args()
+/// }
+/// assert_eq!(format!("{:?}", keep((1, 2)).0), "Arg::Value");
+/// ```
 pub trait ArgPack<A>: Send + 'static {
     /// The arguments' values; called when every job they come from is done.
     ///

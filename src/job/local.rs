@@ -6,6 +6,15 @@ use super::head::KindId;
 use crate::task::{Callable, CallableOnce, Fallible, Infallible, TryCallable, TryCallableOnce};
 
 /// The kind of jobs that run on the engine's serial lane.
+///
+/// ```
+/// # use executor_engine::prelude::*;
+/// # use executor_engine::{Job, Local};
+/// # let engine = Engine::new()?;
+/// let job: Job<Local, u8> = LocalJob::new(|| 1, ());
+/// assert_eq!(engine.submit(job)?.info().kind(), "local");
+/// # Ok::<(), executor_engine::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub enum Local {}
 

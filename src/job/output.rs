@@ -17,9 +17,32 @@ use crate::error::{Error, Kind, Result};
 use crate::files::{self, Cache, Directory, JobWriter, Redirect, Surroundings};
 
 /// The kinds whose jobs call a function of this program: [`Local`], [`Thread`], [`Process`].
+///
+/// ```
+/// # use executor_engine::prelude::*;
+/// # use executor_engine::{Job, RunsFunction};
+/// # let engine = Engine::new()?;
+/// fn kept<K: RunsFunction, T>(job: Job<K, T>) -> Job<K, T> { job.redirect_output(CacheDir) }
+///
+/// let job = engine.submit(kept(ThreadJob::new(|| 1, ())))?;
+/// assert!(job.stdout_path().is_some());
+/// # Ok::<(), executor_engine::Error>(())
+/// ```
 pub trait RunsFunction: sealed::Sealed {}
 
 /// The kinds whose jobs run in the engine's own process: [`Local`], [`Thread`].
+///
+/// ```
+/// # use executor_engine::prelude::*;
+/// # use executor_engine::{Job, RunsHere};
+/// # let engine = Engine::new()?;
+/// fn logged<K: RunsHere, T>(job: Job<K, T>) -> Job<K, T> {
+///     job.redirect_output(CacheDir).capture_log()
+/// }
+/// let job = engine.submit(logged(LocalJob::new(|| 1, ())))?;
+/// assert!(job.stderr_path().is_some());
+/// # Ok::<(), executor_engine::Error>(())
+/// ```
 pub trait RunsHere: RunsFunction {}
 
 mod sealed {

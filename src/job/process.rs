@@ -11,6 +11,18 @@ use crate::task::{Task, TaskDef};
 use crate::wire::codec;
 
 /// The kind of jobs that run in worker processes.
+///
+/// ```
+/// # use executor_engine::prelude::*;
+/// # use executor_engine::{Job, Process};
+/// # let engine = Engine::new()?;
+/// #[task]
+/// fn one() -> u8 { 1 }
+///
+/// let job: Job<Process, u8> = ProcessJob::new(one, ());
+/// assert_eq!(engine.submit(job)?.info().kind(), "process");
+/// # Ok::<(), executor_engine::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub enum Process {}
 

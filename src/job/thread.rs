@@ -6,6 +6,15 @@ use super::head::KindId;
 use crate::task::{Callable, CallableOnce, Fallible, Infallible, TryCallable, TryCallableOnce};
 
 /// The kind of jobs that run on threads of the engine.
+///
+/// ```
+/// # use executor_engine::prelude::*;
+/// # use executor_engine::{Job, Thread};
+/// # let engine = Engine::new()?;
+/// let job: Job<Thread, u8> = ThreadJob::new(|| 1, ());
+/// assert_eq!(engine.submit(job)?.info().kind(), "thread");
+/// # Ok::<(), executor_engine::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub enum Thread {}
 

@@ -32,6 +32,12 @@ pub trait Callable<A>: Send + 'static {
     ///
     /// # Errors
     /// Whatever the function returns, if it is one that can fail.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # use executor_engine::Callable;
+    /// assert_eq!((|x: u8, y: u8| x + y).call((1, 2)).unwrap(), 3);
+    /// ```
     fn call(&self, args: A) -> Result<Self::Output, JobError>;
 }
 
@@ -57,6 +63,14 @@ pub trait TryCallable<A>: Send + 'static {
     ///
     /// # Errors
     /// What the function returns.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # use executor_engine::TryCallable;
+    /// let parse = |text: &'static str| text.parse::<u8>();
+    /// assert_eq!(parse.try_call(("7",)).unwrap(), 7);
+    /// assert!(parse.try_call(("x",)).unwrap_err().is_failure());
+    /// ```
     fn try_call(&self, args: A) -> Result<Self::Output, JobError>;
 }
 
@@ -84,6 +98,13 @@ pub trait CallableOnce<A>: Send + 'static {
     type Output: Send + 'static;
 
     /// Calls it.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # use executor_engine::CallableOnce;
+    /// let text = String::from("moved");
+    /// assert_eq!((move |end: char| text + &end.to_string()).call_once(('!',)), "moved!");
+    /// ```
     fn call_once(self, args: A) -> Self::Output;
 }
 
@@ -106,6 +127,13 @@ pub trait TryCallableOnce<A>: Send + 'static {
     ///
     /// # Errors
     /// What the function returns.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # use executor_engine::TryCallableOnce;
+    /// let bytes = vec![0xFF];
+    /// assert!((move || String::from_utf8(bytes)).try_call_once(()).unwrap_err().is_failure());
+    /// ```
     fn try_call_once(self, args: A) -> Result<Self::Output, JobError>;
 }
 

@@ -47,9 +47,25 @@ pub trait Task: Callable<Self::Args, Output = Self::Result> + Copy + Sync {
     type Result: Serialize + DeserializeOwned + Send + 'static;
 
     /// The task's entry in the registry.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// #[task]
+    /// fn one() -> u8 { 1 }
+    ///
+    /// assert!(format!("{:?}", one.definition()).contains(one.name()));
+    /// ```
     fn definition(&self) -> &'static TaskDef;
 
     /// The task's stable name: `crate::path::function`.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// #[task(name = "billing.total")]
+    /// fn total(items: Vec<u32>) -> u32 { items.iter().sum() }
+    ///
+    /// assert_eq!(total.name(), "billing.total");
+    /// ```
     fn name(&self) -> &'static str {
         self.definition().name
     }

@@ -49,6 +49,21 @@ pub struct Stream<Y, S = ()>(PhantomData<fn() -> (Y, S)>);
 
 /// The arguments of a stream's function: a tuple that begins with a [`Yield`]. Implemented for all
 /// of them, up to twelve.
+///
+/// ```
+/// # use executor_engine::prelude::*;
+/// # use executor_engine::{Callable, Streaming};
+/// # let engine = Engine::new()?;
+/// fn first<F, A>(engine: &Engine, what: F) -> Result<A::Item, JobError>
+/// where
+///     F: Callable<A, Output = ()>,
+///     A: Streaming<Answer = (), Rest = ()>,
+/// {
+///     engine.submit(ThreadJob::stream(what, ())).unwrap().iter().next().unwrap()
+/// }
+/// assert_eq!(first(&engine, |out: Yield<u8>| drop(out.send(7)))?, 7);
+/// # Ok::<(), executor_engine::Error>(())
+/// ```
 pub trait Streaming: Send + 'static {
     /// What the stream yields.
     type Item: Send + 'static;
@@ -58,6 +73,19 @@ pub trait Streaming: Send + 'static {
     type Rest: 'static;
 
     /// Puts them together.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # use executor_engine::Streaming;
+    /// # let engine = Engine::new()?;
+    /// let joins = |out: Yield<u8>| {
+    ///     let (out, n) = <(Yield<u8>, u8)>::join(out, (7,));
+    ///     out.send(n)
+    /// };
+    /// let job = engine.submit(ThreadJob::stream(joins, ()))?;
+    /// assert_eq!(job.iter().next().unwrap()?, 7);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
     fn join(out: Yield<Self::Item, Self::Answer>, rest: Self::Rest) -> Self;
 }
 
@@ -93,6 +121,16 @@ streaming!(A1 A2 A3 A4 A5 A6 A7 A8 A9 A10 A11);
 
 /// What the function of a stream returns: nothing, or `Result<(), StreamStopped>`, so that `?` does
 /// on its sends. Implemented for these two.
+///
+/// ```
+/// # use executor_engine::prelude::*;
+/// # let engine = Engine::new()?;
+/// let silent = |_: Yield<u8>| (); // nothing
+/// let one = |out: Yield<u8>| out.send(1); // a `Result<(), StreamStopped>`
+/// assert_eq!(engine.submit(ThreadJob::stream(silent, ()))?.iter().count(), 0);
+/// assert_eq!(engine.submit(ThreadJob::stream(one, ()))?.iter().count(), 1);
+/// # Ok::<(), executor_engine::Error>(())
+/// ```
 #[diagnostic::on_unimplemented(
     message = "a stream's function cannot return `{Self}`",
     note = "return `Result<(), StreamStopped>`, as `out.send(..)?` and `Ok(())` make it; for a \
@@ -103,6 +141,13 @@ pub trait StreamEnd {
     ///
     /// # Errors
     /// It was stopped.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # use executor_engine::StreamEnd;
+    /// assert!(().end().is_ok());
+    /// assert!(Ok::<(), StreamStopped>(()).end().is_ok());
+    /// ```
     fn end(self) -> Result<(), StreamStopped>;
 }
 

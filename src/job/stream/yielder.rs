@@ -137,6 +137,22 @@ impl StreamStopped {
     }
 
     /// The job is to stop: it was cancelled, or it takes too long.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # let engine = Engine::new()?;
+    /// let (tell, told) = std::sync::mpsc::channel();
+    /// let endless = move |out: Yield<u8>| {
+    ///     let stopped = (0..).find_map(|_| out.send(1).err()).unwrap();
+    ///     tell.send(stopped.is_cancelled()).unwrap();
+    /// };
+    /// let job = engine.submit(ThreadJob::stream(endless, ()))?;
+    /// let mut values = job.iter();
+    /// assert_eq!(values.next().unwrap()?, 1);
+    /// job.cancel();
+    /// assert!(told.recv().unwrap());
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.0 == Why::ToStop
