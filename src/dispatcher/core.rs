@@ -169,7 +169,7 @@ impl<P: Clone> Core<P> {
         node.payload = Some(payload);
         node.kind = kind;
         node.needs = Needs::new(&needs, tree, rules);
-        node.state = State::Waiting(waits);
+        (node.state, node.waits) = (State::Waiting, waits);
         self.counts.unfinished += 1;
         let verdict = match broken {
             Some((edge, status)) => Some(ended_otherwise(edge, status)),

@@ -32,7 +32,7 @@ impl Core<Payload> {
         self.name(text, head.key());
         let node = self.nodes.get(head.key());
         match node.map(|node| node.state) {
-            Some(State::Waiting(_)) => {
+            Some(State::Waiting) => {
                 text.push_str(" is pending: it waits for");
                 if let Some(node) = node {
                     self.explain_needs(text, head.key(), node, moment);

@@ -43,7 +43,7 @@ impl<P: Clone> Core<P> {
         let mut open: Vec<Key> = self.dependents(key).collect();
         while let Some(at) = open.pop() {
             // One that was cancelled stays in the lists of what it waited for, and may run again.
-            let waits = |node: &Node<P>| matches!(node.state, State::Waiting(_));
+            let waits = |node: &Node<P>| matches!(node.state, State::Waiting);
             if !self.nodes.get(at).is_some_and(waits) {
                 continue;
             }
@@ -109,9 +109,7 @@ impl<P: Clone> Core<P> {
     pub(crate) fn stalled(&self) -> Vec<Stalled> {
         self.nodes
             .iter()
-            .filter(|(_, node)| {
-                matches!(node.state, State::Waiting(_) | State::Ready | State::Out(_))
-            })
+            .filter(|(_, node)| matches!(node.state, State::Waiting | State::Ready | State::Out(_)))
             .map(|(key, node)| Stalled { key, waits_for: self.waits_for(key, node).collect() })
             .collect()
     }
@@ -123,7 +121,7 @@ impl<P: Clone> Core<P> {
         key: Key,
         node: &'a Node<P>,
     ) -> impl Iterator<Item = Key> + 'a {
-        let waiting = matches!(node.state, State::Waiting(_)).then(|| node.needs.jobs());
+        let waiting = matches!(node.state, State::Waiting).then(|| node.needs.jobs());
         let own_code = self.blocked.iter().filter(move |b| b.key == key).map(|b| b.on);
         let held = (node.state == State::Ready).then(|| self.holders(node));
         let needs = waiting.into_iter().flatten().filter(move |&up| self.is_awaited(up, key));
@@ -206,7 +204,7 @@ impl<P: Clone> Core<P> {
                 continue;
             };
             let mut needed = None;
-            if matches!(node.state, State::Waiting(_)) {
+            if matches!(node.state, State::Waiting) {
                 while let Some(up) = node.needs.job(*at) {
                     needed = up.filter(|&up| self.is_awaited(up, *key));
                     if needed.is_some() {

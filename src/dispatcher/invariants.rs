@@ -22,7 +22,8 @@ impl<P: Clone> Core<P> {
                     assert!(node.payload.is_none(), "{key}: expected, yet submitted");
                     assert!(!node.downstream.as_slice().is_empty(), "{key}: expected by nobody");
                 }
-                State::Waiting(waits) => {
+                State::Waiting => {
+                    let waits = node.waits;
                     unfinished += 1;
                     let edges = || {
                         let needs = node.needs.edges().iter();

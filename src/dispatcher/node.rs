@@ -14,6 +14,8 @@ pub(crate) struct Node<P> {
     pub(crate) payload: Option<P>,
     pub(crate) kind: KindId,
     pub(crate) state: State,
+    /// While it waits: for how many jobs, apart from its nested condition.
+    pub(crate) waits: u32,
     /// It had ended before: who waited for it then is not among its dependents any more.
     pub(crate) reran: bool,
     /// What it waits for, or waited for until it was ready.
@@ -28,8 +30,8 @@ pub(crate) struct Node<P> {
 pub(crate) enum State {
     /// Named by others, not submitted.
     Expected,
-    /// Waits for this many jobs, and for its nested condition, if it has one.
-    Waiting(u32),
+    /// Waits for [some jobs](Node::waits), and for its nested condition, if it has one.
+    Waiting,
     /// In the ready queue.
     Ready,
     /// Between two attempts.
@@ -188,6 +190,7 @@ impl<P> Node<P> {
             payload: None,
             kind: KindId::Local,
             state: State::Expected,
+            waits: 0,
             reran: false,
             needs: Needs::Nothing,
             downstream: Edges::None,
@@ -200,4 +203,4 @@ impl<P> Node<P> {
 }
 
 // A million pending jobs are a million of these.
-const _: () = assert!(size_of::<Option<Node<std::sync::Arc<()>>>>() <= 64);
+const _: () = assert!(size_of::<Option<Node<std::sync::Arc<dyn Send>>>>() <= 56);

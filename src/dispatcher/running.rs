@@ -118,7 +118,7 @@ impl<P: Clone> Core<P> {
                 return Some(self.timed_out(key, true));
             }
             State::Delayed => return Some(self.timed_out(key, true)),
-            State::Expected | State::Waiting(_) | State::Finished(_) => {}
+            State::Expected | State::Waiting | State::Finished(_) => {}
         }
         None
     }
@@ -142,7 +142,7 @@ impl<P: Clone> Core<P> {
     pub(super) fn cancel(&mut self, key: Key, reason: CancelReason, effects: &mut Vec<Effect<P>>) {
         match self.nodes.get(key).map(|node| node.state) {
             None | Some(State::Expected | State::Finished(_)) => {}
-            Some(State::Waiting(_) | State::Delayed) => {
+            Some(State::Waiting | State::Delayed) => {
                 self.conclude(key, Verdict::Cancelled(reason), effects);
             }
             Some(State::Ready) => {
@@ -169,7 +169,7 @@ impl<P: Clone> Core<P> {
         node.payload = Some(payload.clone());
         node.kind = kind;
         node.needs = Needs::new(&[], None, rules);
-        node.state = State::Waiting(0);
+        (node.state, node.waits) = (State::Waiting, 0);
         node.reran = true;
         self.counts.unfinished += 1;
         effects.push(Effect::Again { payload, anew: true });

@@ -59,12 +59,14 @@ impl<P: Clone> Core<P> {
     /// Tells a job of the end of one that it waits for; the verdict, if that is its own end.
     pub(super) fn up_ended(&mut self, edge: Edge, up: Key, status: Status) -> Option<Verdict> {
         let node = self.nodes.get_mut(edge.key())?;
-        let State::Waiting(waits) = &mut node.state else { return None };
+        if node.state != State::Waiting {
+            return None;
+        }
         if !edge.is_nested() {
             if !edge.statuses().contains(status) {
                 return Some(ended_otherwise(edge.to(up), status));
             }
-            *waits -= 1;
+            node.waits -= 1;
             return None;
         }
         let tree = node.needs.tree_mut()?;
@@ -93,7 +95,10 @@ impl<P: Clone> Core<P> {
         effects: &mut Vec<Effect<P>>,
     ) -> Option<Verdict> {
         let node = self.nodes.get_mut(key)?;
-        let State::Waiting(waits) = node.state else { return None };
+        if node.state != State::Waiting {
+            return None;
+        }
+        let waits = node.waits;
         let Needs::Many(wants) = &mut node.needs else {
             // Most jobs: no timer to be taken back, so nothing needs to be looked up again.
             if waits == 0 {
@@ -140,7 +145,7 @@ impl<P: Clone> Core<P> {
         let Needs::Many(wants) = &mut node.needs else { return };
         let next = match node.state {
             State::Expected | State::Finished(_) => None,
-            State::Waiting(_) => wants.tree.as_ref().and_then(|tree| tree.next_look(moment, live)),
+            State::Waiting => wants.tree.as_ref().and_then(|tree| tree.next_look(moment, live)),
             State::Ready | State::Delayed | State::Out(_) => None,
         };
         let attempts = wants.attempts.as_ref().and_then(|attempts| attempts.next());
@@ -181,7 +186,7 @@ impl<P: Clone> Core<P> {
                 wants.timer = None;
             }
             let verdict = match self.nodes.get(key).map(|node| node.state) {
-                Some(State::Waiting(_)) => {
+                Some(State::Waiting) => {
                     self.late(key, effects).or_else(|| self.look(key, true, effects))
                 }
                 _ => self.late(key, effects),
@@ -214,7 +219,7 @@ impl<P: Clone> Core<P> {
             return;
         }
         self.moment.offset = offset;
-        let waiting = |node: &Node<P>| matches!(node.state, State::Waiting(_));
+        let waiting = |node: &Node<P>| matches!(node.state, State::Waiting);
         let keys: Vec<Key> = self
             .nodes
             .iter()
@@ -244,7 +249,9 @@ impl<P: Clone> Core<P> {
         let now = self.moment.now;
         self.asked = self.asked.saturating_sub(1);
         let Some(node) = self.nodes.get_mut(key) else { return };
-        let State::Waiting(_) = node.state else { return };
+        if node.state != State::Waiting {
+            return;
+        }
         let Some(tree) = node.needs.tree_mut() else { return };
         let verdict = match answer {
             Ok(answer) => {
@@ -283,7 +290,7 @@ impl<P: Clone> Core<P> {
             self.live -= usize::from(wants.live);
         }
         // One that has run had them all, but for those of a nested condition.
-        if matches!(was, State::Waiting(_)) || needs.tree().is_some() {
+        if matches!(was, State::Waiting) || needs.tree().is_some() {
             needs.jobs().for_each(|up| self.forget_unexpected(up));
         }
         if let Needs::Many(wants) = needs

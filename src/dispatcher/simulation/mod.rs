@@ -307,7 +307,7 @@ impl World {
             .map(|(&key, _)| key)
             .collect();
         for key in open {
-            if let Some(State::Waiting(_)) = self.core.nodes.get(key).map(|node| node.state) {
+            if let Some(State::Waiting) = self.core.nodes.get(key).map(|node| node.state) {
                 assert!(!self.holds(key, false), "{key}: could run, and waits");
                 let condition = &self.jobs[&key].condition;
                 let never = condition.as_ref().is_some_and(|condition| {
