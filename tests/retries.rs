@@ -227,3 +227,15 @@ fn a_wait_for_a_job_between_two_attempts_is_no_stall() {
         assert!(job.info().total_time().unwrap() >= delay);
     });
 }
+
+#[test]
+fn how_to_retry_means_nothing_without_how_often() {
+    let engine = Engine::new().unwrap();
+    let job = || ThreadJob::new(|| 1, ());
+    let second = Duration::from_secs(1);
+    for idle in [job().retry_delay(second), job().retry_if(|_| true)] {
+        assert!(engine.submit(idle).unwrap_err().is_invalid_setting());
+    }
+    // Said to be none, it is meant.
+    assert_eq!(engine.submit(job().retry_delay(second).retries(0)).unwrap().result().unwrap(), 1);
+}

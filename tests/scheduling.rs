@@ -132,6 +132,36 @@ fn child_processes_know_which_units_they_have() {
     });
 }
 
+#[task]
+fn numbers(out: executor_engine::Yield<u64>, n: u64) -> Result<(), executor_engine::StreamStopped> {
+    (0..n).try_for_each(|i| out.send(i))
+}
+
+#[test]
+fn a_worker_that_has_streamed_can_tell_them_too() {
+    within(|| {
+        let engine = Engine::builder().max_process_jobs(1).resource("gpu", 1).build().unwrap();
+        let stream = engine.submit(ProcessJob::stream(numbers, (1000,))).unwrap();
+        assert_eq!(stream.iter().map(Result::unwrap).sum::<u64>(), 499_500);
+        let name = "EXECUTOR_RESOURCE_GPU".to_owned();
+        let job = engine.submit(ProcessJob::new(variable, (name,)).resource("gpu", 1)).unwrap();
+        assert_eq!(job.result().unwrap().as_deref(), Some("0"));
+    });
+}
+
+#[test]
+fn settings_that_would_mean_nothing_are_refused() {
+    let builder = Engine::builder;
+    for builder in [
+        builder().priority_ageing(Duration::ZERO),
+        builder().rate_limit(JobKind::Thread, 1, Duration::ZERO),
+        builder().rate_limit_tag("api", 1, Duration::ZERO),
+        builder().rate_limit_tag("api", 0, Duration::from_secs(1)),
+    ] {
+        assert!(builder.build().unwrap_err().is_invalid_setting());
+    }
+}
+
 #[test]
 fn one_that_wants_much_is_not_passed_by_for_ever() {
     within(|| {

@@ -482,6 +482,16 @@ impl EngineBuilder {
             ("max_message_bytes", self.max_message_bytes, "no message could ever pass"),
             ("thread_stack_bytes", self.thread_stack_bytes, "no function could ever be called"),
         ];
+        let rates = self.kind_rates.iter().map(|&(_, _, per)| per);
+        let mut rates = rates.chain(self.tag_rates.iter().map(|&(_, _, per)| per));
+        if rates.any(|per| per.is_zero()) {
+            let text = "a rate limit per no time limits nothing: give a time, e.g. a second";
+            return Err(Kind::InvalidSetting(text.into()).into());
+        }
+        if self.priority_ageing.is_zero() {
+            let text = "priority_ageing is 0, so priorities would mean nothing: give a time";
+            return Err(Kind::InvalidSetting(text.into()).into());
+        }
         let starts = self.kind_rates.iter().map(|&(_, starts, _)| starts);
         let starts = starts.chain(self.tag_rates.iter().map(|&(_, starts, _)| starts));
         let least = starts.min().unwrap_or(1) as usize;

@@ -308,6 +308,11 @@ impl Engine {
     /// What a job says of its attempts and its turn, as this engine understands it.
     fn rules(&self, meta: Option<&Meta>) -> Result<Option<Rules>> {
         let Some(meta) = meta else { return Ok(None) };
+        if meta.retry.is_idle() {
+            let text = "retry_delay, backoff and retry_if do nothing without retries: say how many \
+                        with retries(n)";
+            return Err(Kind::InvalidSetting(text.into()).into());
+        }
         match self.dispatcher().demands(meta) {
             Ok(demands) => Ok(Rules::of(meta, &demands)),
             Err(Impossible { resource, wanted, total }) => {

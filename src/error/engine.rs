@@ -51,7 +51,7 @@ impl Error {
         Kind::Io(doing.into(), error).into()
     }
 
-    /// A setting of the builder makes no sense.
+    /// A setting of the builder, or an option of a job, makes no sense.
     ///
     /// ```
     /// # use executor_engine::prelude::*;

@@ -322,7 +322,11 @@ fn wake_sender() -> bool {
         };
         let name = "executor-stream".to_owned();
         let thread = std::thread::Builder::new().name(name).stack_size(64 * 1024).spawn(run);
-        thread.ok().map(|thread| thread.thread().clone())
+        let thread = thread.ok().map(|thread| thread.thread().clone());
+        if thread.is_some() {
+            sys::add_blind_thread();
+        }
+        thread
     });
     sender.as_ref().map(Thread::unpark).is_some()
 }

@@ -8,7 +8,8 @@ use parking_lot::Mutex;
 
 use super::args::{ArgPack, Caller, IntoArgs, Output};
 use super::cell::{AnyJob, Body, JobCell, TypedJob};
-use super::head::{KindId, Meta};
+use super::head::Meta;
+use super::kind::KindId;
 use super::retry::Backoff;
 use crate::condition::{Condition, NamesJob, Target};
 use crate::error::JobError;
@@ -103,7 +104,8 @@ impl<K, T> Job<K, T> {
     /// # Ok::<(), executor_engine::Error>(())
     /// ```
     pub fn retries(mut self, most: u32) -> Self {
-        self.meta_mut().retry.most = most;
+        let retry = &mut self.meta_mut().retry;
+        (retry.most, retry.counted) = (most, true);
         self
     }
 

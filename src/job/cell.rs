@@ -13,8 +13,9 @@ use parking_lot::Mutex;
 
 use super::args::Caller;
 use super::engine_id::EngineId;
-use super::head::{Head, KindId};
+use super::head::Head;
 use super::keep::Keep;
+use super::kind::KindId;
 
 use super::panics;
 use crate::condition::{Target, Watched};

@@ -17,7 +17,7 @@ use super::args::{ArgPack, Caller, IntoArgs};
 use super::builder::Job;
 use super::cell::{AnyJob, Body};
 use super::context::{Asleep, stop_error};
-use super::head::KindId;
+use super::kind::KindId;
 use super::local::Local;
 use super::thread::Thread;
 use crate::error::{BoxError, JobError};

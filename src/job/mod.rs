@@ -8,6 +8,7 @@
 //! | [`callbacks`] | what is called when a job has ended |
 //! | [`cell`] | the allocation that job, handles, engine and dependents share |
 //! | [`head`] | what it knows of the job, whatever its types |
+//! | [`kind`] | the kinds, as the engine tells them apart |
 //! | [`keep`] | its function and arguments, for as long as somebody could want to run it |
 //! | [`gate`] | its status, and those who wait for its end |
 //! | [`context`] | what a job's function can know and tell of its job |
@@ -30,6 +31,7 @@ mod gate;
 mod handle;
 mod head;
 mod keep;
+mod kind;
 mod link;
 mod local;
 mod output;
@@ -46,7 +48,7 @@ pub use builder::Job;
 pub use context::{Context, JobContext};
 pub use future::block_on;
 pub use handle::JobHandle;
-pub use head::JobKind;
+pub use kind::JobKind;
 pub use local::{Local, LocalJob};
 pub use output::{RunsFunction, RunsHere};
 pub use process::{Process, ProcessJob};
@@ -61,7 +63,8 @@ pub(crate) use cell::TypedJob;
 pub(crate) use context::{note_progress, tell_progress_by, wake_sleepers_of};
 pub(crate) use engine_id::EngineId;
 pub(crate) use head::Meta;
-pub(crate) use head::{Ended, Head, KindId, Stop, Waiter, watch_starts};
+pub(crate) use head::{Ended, Head, Stop, Waiter, watch_starts};
+pub(crate) use kind::KindId;
 pub(crate) use link::Link;
 pub(crate) use panics::{catch, catch_panic, drop_quietly, install_hook};
 pub(crate) use retry::judge;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::args::{ArgPack, Caller, IntoArgs};
 use super::builder::Job;
 use super::cell::{AnyJob, Body};
-use super::head::KindId;
+use super::kind::KindId;
 use crate::error::JobError;
 use crate::task::{Task, TaskDef};
 use crate::wire::codec;

@@ -104,8 +104,18 @@ pub(crate) type RetryIf = Arc<dyn Fn(&JobError) -> bool + Send + Sync>;
 pub(crate) struct Retry {
     /// How many.
     pub(crate) most: u32,
+    /// How many was said, though it be none.
+    pub(crate) counted: bool,
     pub(crate) backoff: Backoff,
     pub(crate) only_if: Option<RetryIf>,
+}
+
+impl Retry {
+    /// Whether it says how to retry, and never how often.
+    pub(crate) fn is_idle(&self) -> bool {
+        let says_how = self.backoff != Backoff::default() || self.only_if.is_some();
+        says_how && !self.counted
+    }
 }
 
 impl fmt::Debug for Retry {

@@ -2,7 +2,7 @@
 
 use super::args::IntoArgs;
 use super::builder::{InProcess, Job, Once};
-use super::head::KindId;
+use super::kind::KindId;
 use crate::task::{Callable, CallableOnce, Fallible, Infallible, TryCallable, TryCallableOnce};
 
 /// The kind of jobs that run on threads of the engine.

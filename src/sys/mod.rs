@@ -26,8 +26,8 @@ pub(crate) use fds::{
 pub(crate) use init_array::{keep_linked, run_later_constructors};
 pub(crate) use page::Page;
 pub(crate) use process::{
-    Forked, children, environment, fork, group_has_members, kill_group, own_umask, peek_ended,
-    reap, remove_variable, replace_environment, reset_signals, set_variable,
+    Forked, add_blind_thread, children, environment, fork, group_has_members, kill_group,
+    own_umask, peek_ended, reap, remove_variable, replace_environment, reset_signals, set_variable,
 };
 pub(crate) use socket::{
     pair, recv, recv_blocking, recv_with_fds, send, send_all, shutdown, wait_readable,

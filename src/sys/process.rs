@@ -4,6 +4,7 @@ use std::ffi::{CString, OsString};
 use std::io;
 use std::mem;
 use std::os::unix::ffi::OsStringExt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
@@ -185,16 +186,24 @@ pub(crate) fn remove_variable(name: &str) {
     unsafe { std::env::remove_var(name) };
 }
 
+/// Threads of ours that run no code but ours, which never looks at the environment.
+static BLIND_THREADS: AtomicUsize = AtomicUsize::new(0);
+
+/// One more such thread was started, and stays.
+pub(crate) fn add_blind_thread() {
+    BLIND_THREADS.fetch_add(1, Ordering::Relaxed);
+}
+
 /// Sets a variable of the environment, or takes it out.
 ///
 /// # Errors
 /// There are other threads, which may be reading it.
 pub(crate) fn set_variable(name: &str, value: Option<&std::ffi::OsStr>) -> io::Result<()> {
-    if thread_count()? != 1 {
+    if thread_count()? != 1 + BLIND_THREADS.load(Ordering::Relaxed) {
         return Err(io::ErrorKind::Unsupported.into());
     }
     match value {
-        // SAFETY: no other thread reads or writes the environment.
+        // SAFETY: no other thread reads or writes the environment: there is none but blind ones.
         Some(value) => unsafe { std::env::set_var(name, value) },
         // SAFETY: as above.
         None => unsafe { std::env::remove_var(name) },

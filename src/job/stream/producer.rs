@@ -12,7 +12,7 @@ use crate::error::JobError;
 use crate::job::args::{ArgPack, Caller, IntoArgs};
 use crate::job::builder::Job;
 use crate::job::cell::{AnyJob, Body};
-use crate::job::head::KindId;
+use crate::job::kind::KindId;
 use crate::job::local::Local;
 use crate::job::process::Process;
 use crate::job::thread::Thread;
