@@ -65,7 +65,7 @@ impl Dispatcher {
         desk.changed = true;
         let mut effects = std::mem::take(&mut desk.effects);
         let submitted = match &event {
-            Event::Submit(submission) => Some(submission.key),
+            Event::Submit(submission) if self.observers.any() => Some(submission.key),
             _ => None,
         };
         desk.core.handle(event, self.clock.time(at), &mut effects);
@@ -115,13 +115,12 @@ impl Dispatcher {
             }
             Effect::Again { payload, anew } => {
                 let head = payload.head();
-                let id = head.id();
                 self.observers.tell(|| match payload.error() {
                     Some(error) if !anew => {
                         let (attempt, error) = (head.attempt(), error.to_string());
-                        JobEvent::Retrying { id, attempt, error }
+                        JobEvent::Retrying { id: head.id(), attempt, error }
                     }
-                    _ => JobEvent::Rerun { id },
+                    _ => JobEvent::Rerun { id: head.id() },
                 });
                 head.again(anew);
             }
@@ -149,14 +148,12 @@ impl Dispatcher {
                     desk.after.get_or_insert_default().garbage.push(value);
                 }
                 let waiters = job.head().finish(status, at);
-                let id = job.head().id();
-                self.observers.tell(|| JobEvent::Finished { id, status });
+                self.observers.tell(|| JobEvent::Finished { id: job.head().id(), status });
                 let level = if status == Status::Failed { Level::Warn } else { Level::Debug };
                 if log::log_enabled!(target: "executor_engine::job", level) {
                     let job = Arc::clone(job);
                     desk.after.get_or_insert_default().told.push((job, status));
                 }
-                let Some(job) = desk.core.get(key) else { return };
                 // As they are now: it may run again before the callbacks are called.
                 let callbacks = job.head().meta().map(|meta| &meta.callbacks);
                 if let Some(callbacks) = callbacks.filter(|callbacks| !callbacks.is_empty()) {

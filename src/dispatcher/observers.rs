@@ -24,9 +24,14 @@ impl Observers {
         }
     }
 
+    /// Whether somebody wants to hear of anything.
+    pub(super) fn any(&self) -> bool {
+        self.any.load(Ordering::Relaxed)
+    }
+
     /// Tells an event, if somebody wants to hear it. Does not wait for anybody.
     pub(super) fn tell(&self, event: impl FnOnce() -> JobEvent) {
-        if !self.any.load(Ordering::Relaxed) {
+        if !self.any() {
             return;
         }
         let event = event();

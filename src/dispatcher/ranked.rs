@@ -65,6 +65,10 @@ impl Ranks {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.heads.is_empty()
+    }
+
     /// Takes away the first of a class.
     pub(super) fn remove(&mut self, head: Rank) -> Option<(Key, KindId, Demands)> {
         let place = self.heads.remove(&head)?;

@@ -162,7 +162,9 @@ impl Ready {
                 first = Some((entry.rank, kind));
             }
         }
-        if (self.changed || over || self.rate_opens.is_some_and(|at| at <= now))
+        if self.ranked.is_empty() {
+            (self.changed, self.rate_opens, self.starving) = (false, None, 0);
+        } else if (self.changed || over || self.rate_opens.is_some_and(|at| at <= now))
             && let Some(rank) = self.first_ranked(over, now, is_ready)
             && first.is_none_or(|(other, _)| rank < other)
             && let Some((key, kind, demands)) = self.ranked.remove(rank)
