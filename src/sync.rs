@@ -4,3 +4,8 @@
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering, fence};
 
 pub(crate) use parking_lot::{Mutex, MutexGuard};
+
+/// Unlocks, and gives the lock to whoever waits longest rather than to whoever comes first.
+pub(crate) fn unlock_fair<T>(guard: MutexGuard<'_, T>) {
+    MutexGuard::unlock_fair(guard);
+}

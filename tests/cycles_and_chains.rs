@@ -17,6 +17,7 @@
 
 mod common;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use common::{Gate, within};
@@ -266,6 +267,44 @@ fn a_cycle_of_arguments_and_conditions_is_refused() {
         engine.submit(early).unwrap().cancel();
         let late = engine.submit(late.condition(after_another(id))).unwrap();
         assert_eq!(late.result().unwrap(), 1);
+    });
+}
+
+#[test]
+fn a_cycle_is_refused_while_others_submit() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let (stop, others) = (AtomicBool::new(false), 3);
+        std::thread::scope(|scope| {
+            for _ in 0..others {
+                scope.spawn(|| {
+                    let mut last = engine.submit(ThreadJob::new(|| 0_u32, ())).unwrap();
+                    while !stop.load(Ordering::Relaxed) {
+                        // Not ever further ahead of the pool.
+                        for _ in 0..50 {
+                            let next = ThreadJob::new(|x: u32| x, (&last,));
+                            last = engine.submit(next.condition(after_another(&last))).unwrap();
+                        }
+                        last.wait().unwrap();
+                    }
+                });
+            }
+            for round in 0..500 {
+                let late = ThreadJob::new(|| 1, ());
+                let early = ThreadJob::new(|| 1, ());
+                let early = match round % 2 {
+                    0 => early.condition(after_another(&late)),
+                    _ => early.condition(after_another(late.id())),
+                };
+                let early = engine.submit(early).unwrap();
+                let id = late.id();
+                let refused = engine.submit(late.condition(after_another(&early)));
+                let error = refused.map(|_| ()).unwrap_err();
+                assert_eq!(error.cycle(), [id, early.id()], "{error}");
+                early.cancel();
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
     });
 }
 

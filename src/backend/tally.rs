@@ -42,6 +42,16 @@ impl Tally {
             })
             .is_ok()
     }
+
+    /// Counts one server less, which is hungry, if others that are will do; it then ends.
+    pub(super) fn retire(&self) -> bool {
+        self.0
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |counts| {
+                let others = Counts(counts).hungry().saturating_sub(1);
+                (others > counts / QUEUED).then_some(counts - SERVER - HUNGRY)
+            })
+            .is_ok()
+    }
 }
 
 impl Counts {

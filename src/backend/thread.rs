@@ -228,6 +228,11 @@ impl Shared {
                 } else {
                     idle += 1;
                     now = None;
+                    // One that looks out for more is enough.
+                    if idle == SPIN && self.tally.retire() {
+                        IN_PUMP.set(outer);
+                        return self.feed();
+                    }
                     self.linger(idle);
                 }
                 if nested {

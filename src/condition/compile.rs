@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::after::{After, Target, Watched};
 use super::clocked::{Asking, Clocked};
 use super::parse::ParseError;
@@ -19,7 +21,7 @@ use crate::id::JobId;
 #[derive(Default)]
 pub(crate) struct Plan {
     /// Each of these jobs must have ended so.
-    pub(crate) edges: Vec<(Named, Statuses)>,
+    pub(crate) edges: SmallVec<[(Named, Statuses); 1]>,
     /// What else must hold.
     pub(crate) tree: Option<Tree>,
     /// The jobs that the tree names.
@@ -62,8 +64,15 @@ impl Condition {
     /// # Errors
     /// What is wrong with it.
     pub(crate) fn compile(&self, zone: &dyn Fn() -> Zone) -> Result<Plan> {
-        let conjunctive = self.conjunctive();
         let mut plan = Plan::default();
+        // Most conditions.
+        if let [Op::After(After { jobs, statuses, .. })] = &self.ops[..]
+            && let [job] = &jobs[..]
+        {
+            plan.edges.push((named(job)?, *statuses));
+            return Ok(plan);
+        }
+        let conjunctive = self.conjunctive();
         let mut tree = Builder::default();
         // A place for each part that is not in a combination yet; `None` became edges.
         let mut open: Vec<Option<u32>> = Vec::new();

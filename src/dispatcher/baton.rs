@@ -7,22 +7,40 @@
 //!
 //! `tests/loom.rs` tries every interleaving.
 
-use super::sync::{AtomicBool, Mutex, MutexGuard, Ordering, fence};
+use super::sync::{AtomicBool, AtomicU32, Mutex, MutexGuard, Ordering, fence, unlock_fair};
 
 /// The lock and the flag that says that there is news.
 pub(crate) struct Baton<D> {
     desk: Mutex<D>,
     news: AtomicBool,
+    /// How many threads wait for the lock.
+    waiting: AtomicU32,
 }
 
 impl<D> Baton<D> {
     pub(crate) fn new(desk: D) -> Self {
-        Self { desk: Mutex::new(desk), news: AtomicBool::new(false) }
+        Self { desk: Mutex::new(desk), news: AtomicBool::new(false), waiting: AtomicU32::new(0) }
     }
 
     /// Waits for the turn: for those who need an answer.
     pub(crate) fn take(&self) -> MutexGuard<'_, D> {
-        self.desk.lock()
+        if let Some(desk) = self.desk.try_lock() {
+            return desk;
+        }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let desk = self.desk.lock();
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        desk
+    }
+
+    /// The end of a turn: whoever waits for the next one gets it, or bringers of news, who come
+    /// again and again, would always be faster.
+    pub(crate) fn pass(&self, desk: MutexGuard<'_, D>) {
+        if self.waiting.load(Ordering::Relaxed) == 0 {
+            drop(desk);
+        } else {
+            unlock_fair(desk);
+        }
     }
 
     /// The turn, if it is free.

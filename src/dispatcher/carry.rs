@@ -139,7 +139,7 @@ impl Dispatcher {
                         (Status::Failed, Some(JobError::timed_out(limit)))
                     }
                     Verdict::ConditionPanicked(panic) => {
-                        (Status::Failed, Some(JobError::condition_panicked(panic)))
+                        (Status::Failed, Some(JobError::condition_panicked(*panic)))
                     }
                 };
                 if let Some(error) = error

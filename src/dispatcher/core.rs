@@ -18,7 +18,7 @@ use super::message::{Effect, Event, Key, Nanos, READERS, Refusal, Submission, Ve
 use super::node::{Needs, Node, Out, State};
 use super::ready::{Going, Limits, Ready};
 use super::table::Table;
-use super::waiting::{ended_otherwise, let_go_of};
+use super::waiting::{ended_otherwise, let_go_of, tell_cycle};
 use super::wheel::{TimerId, Wheel};
 use crate::clock::Moment;
 use crate::error::CancelReason;
@@ -134,17 +134,14 @@ impl<P: Clone> Core<P> {
     }
 
     fn submit(&mut self, submission: Submission<P>, effects: &mut Vec<Effect<P>>) {
-        let Submission { key, kind, needs, nested, rules, payload } = submission;
-        let refusal = match self.cycle_through(key, &needs) {
+        let refusal = match self.cycle_through(submission.key, &submission.needs) {
             _ if self.closed => Some(Refusal::Closed),
             cycle => cycle.map(Refusal::Cycle),
         };
         if let Some(refusal) = refusal {
-            if let Some(nested) = nested {
-                let_go_of(nested.tree, effects);
-            }
-            return effects.push(Effect::Refuse(payload, refusal));
+            return self.refuse(submission, refusal, effects);
         }
+        let Submission { key, kind, needs, nested, attempts, payload, .. } = submission;
         let mut waits = 0;
         let mut broken = None;
         for need in &needs {
@@ -168,7 +165,7 @@ impl<P: Clone> Core<P> {
         debug_assert_eq!(node.state, State::Expected, "a job is submitted once");
         node.payload = Some(payload);
         node.kind = kind;
-        node.needs = Needs::new(&needs, tree, rules);
+        node.needs = Needs::new(&needs, tree, attempts);
         (node.state, node.waits) = (State::Waiting, waits);
         self.counts.unfinished += 1;
         let verdict = match broken {
@@ -179,6 +176,27 @@ impl<P: Clone> Core<P> {
         if let Some(verdict) = verdict {
             self.conclude(key, verdict, effects);
         }
+    }
+
+    /// A job that cannot be: refused, or, if it was accepted already, cancelled.
+    fn refuse(&mut self, submission: Submission<P>, why: Refusal, effects: &mut Vec<Effect<P>>) {
+        let Submission { key, kind, nested, accepted, payload, .. } = submission;
+        if let Some(nested) = nested {
+            let_go_of(nested.tree, effects);
+        }
+        if !accepted {
+            return effects.push(Effect::Refuse(payload, why));
+        }
+        let reason = match why {
+            Refusal::Closed | Refusal::NotFinished => CancelReason::Shutdown,
+            Refusal::Cycle(keys) => CancelReason::Unsatisfiable(tell_cycle(&keys)),
+        };
+        let node = self.nodes.get_or_insert_with(key, Node::expected);
+        node.payload = Some(payload);
+        node.kind = kind;
+        node.state = State::Waiting;
+        self.counts.unfinished += 1;
+        self.conclude(key, Verdict::Cancelled(reason), effects);
     }
 
     /// Takes dependents that have ended out of a job's list, each time it has doubled: so a job
@@ -441,10 +459,5 @@ impl<P: Clone> Core<P> {
         let jobs = self.iter().cloned().collect();
         self.nodes = Table::new();
         jobs
-    }
-
-    /// A job that never came into the table was cancelled.
-    pub(crate) fn count_cancelled(&mut self) {
-        self.counts.cancelled += 1;
     }
 }

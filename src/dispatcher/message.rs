@@ -3,9 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::demands::Granted;
 use super::edge::Edge;
-use super::rules::Rules;
+use super::rules::Attempts;
 use crate::condition::{Custom, Named, Question, Statuses, Tree, Watched};
 use crate::error::{CancelReason, PanicInfo};
 use crate::job::{Ended, Head, KindId, Status, Stop};
@@ -70,9 +72,11 @@ pub(crate) struct Submission<P> {
     pub(crate) key: Key,
     pub(crate) kind: KindId,
     /// The jobs that must end as wanted: arguments first.
-    pub(crate) needs: Vec<Need>,
+    pub(crate) needs: SmallVec<[Need; 1]>,
     pub(crate) nested: Option<Box<Nested>>,
-    pub(crate) rules: Option<Rules>,
+    pub(crate) attempts: Option<Box<Attempts>>,
+    /// Who submitted it has been told so: it cannot be refused any more, only cancelled.
+    pub(crate) accepted: bool,
     pub(crate) payload: P,
 }
 
@@ -171,7 +175,7 @@ pub(crate) enum Verdict {
     /// Failed, for it took longer than so many nanoseconds.
     TimedOut(Nanos),
     /// Failed, for its condition panicked.
-    ConditionPanicked(PanicInfo),
+    ConditionPanicked(Box<PanicInfo>),
 }
 
 /// Why a submission is refused.

@@ -13,6 +13,7 @@
 //! | [`alarm`] | what the dispatcher thread sleeps on |
 //! | [`errands`], [`asker`] | threads for foreign code; custom conditions |
 //! | [`observers`] | who wants to hear of events |
+//! | [`submit`] | the way in |
 //! | [`run`], [`reports`], [`carry`] | the dispatcher thread, the inbox; carrying out effects |
 //! | [`wait`], [`sleepers`] | threads that wait |
 //! | [`shutdown`] | the end |
@@ -43,6 +44,7 @@ mod shutdown;
 #[cfg(test)]
 mod simulation;
 mod sleepers;
+mod submit;
 mod table;
 mod wait;
 mod waiting;
@@ -54,5 +56,5 @@ pub(crate) use core::Core;
 pub(crate) use demands::{Impossible, Names, Rates};
 pub(crate) use message::{Need, Nested, Refusal, Submission};
 pub(crate) use ready::Limits;
-pub(crate) use rules::Rules;
+pub(crate) use rules::{Attempts, Rules};
 pub(crate) use run::{Backends, Dispatcher, Payload};

@@ -2,7 +2,7 @@
 
 use super::edge::{Edge, Edges};
 use super::message::{Key, Nanos, Need};
-use super::rules::{Attempts, Rules};
+use super::rules::Attempts;
 use super::wheel::TimerId;
 use crate::condition::Tree;
 use crate::error::CancelReason;
@@ -108,8 +108,7 @@ pub(crate) struct Wants {
 }
 
 impl Needs {
-    pub(crate) fn new(needs: &[Need], tree: Option<Tree>, rules: Option<Rules>) -> Self {
-        let attempts = rules.map(|rules| Box::new(Attempts::new(rules)));
+    pub(crate) fn new(needs: &[Need], tree: Option<Tree>, attempts: Option<Box<Attempts>>) -> Self {
         match (needs, tree, attempts) {
             ([], None, None) => Self::Nothing,
             ([need], None, None) => Self::One(need.edge),

@@ -22,7 +22,7 @@ pub(crate) struct Rules {
 impl Rules {
     /// The rules of a job that says anything about its attempts or its turn; what its resources
     /// and tags demand of this engine is worked out by the caller.
-    pub(crate) fn of(meta: &Meta, demands: &Demands) -> Option<Self> {
+    pub(crate) fn of(meta: &Meta, demands: &Demands) -> Option<Box<Attempts>> {
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(Nanos::MAX);
         let rules = Self {
             retries: meta.retry.most,
@@ -32,7 +32,7 @@ impl Rules {
             priority: meta.priority,
             demands: demands.clone(),
         };
-        (rules != Self::default()).then_some(rules)
+        (rules != Self::default()).then(|| Box::new(Attempts::new(rules)))
     }
 }
 

@@ -12,7 +12,7 @@
 //! long or runs foreign code (waking threads, system calls, encoding arguments, dropping
 //! users' values) is put off until the lock is free: [`After`].
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
@@ -26,23 +26,25 @@ use super::carry::{After, End, call_back};
 use super::core::Core;
 use super::demands::{Demands, Impossible, Names};
 use super::errands::Errands;
-use super::message::{Effect, Event, Key, Nanos, Need, Refusal, Submission};
+use super::message::{Effect, Event, Key, Nanos, Refusal, Submission};
 use super::observers::Observers;
 use super::reports::News;
-use super::rules::Rules;
 use super::sleepers::Sleepers;
 use crate::backend::{Backend, Reports, enter_service};
 use crate::clock::{self, Clock, Moment};
 use crate::condition::Question;
-use crate::error::{CancelReason, JobError};
+use crate::error::CancelReason;
 use crate::event::JobEvent;
-use crate::job::{AnyJob, EngineId, KindId, Meta, Status, drop_quietly};
+use crate::job::{AnyJob, EngineId, KindId, Meta, drop_quietly};
 
 /// What the core carries for each job.
 pub(crate) type Payload = Arc<dyn AnyJob>;
 
 /// News that one thread carries to the core in one go, before it hands over.
 const TURN: usize = 1024;
+
+/// Submissions that go before the next look at news.
+const SUBMISSIONS: usize = 32;
 
 /// Where the kinds' jobs run.
 pub(crate) type Backends = [Box<dyn Backend>; KindId::COUNT];
@@ -54,7 +56,9 @@ pub(crate) struct Dispatcher {
     /// What backends tell.
     pub(super) news: SegQueue<(News, Nanos)>,
     /// Submissions that need no answer, brought while the core was busy.
-    submitted: SegQueue<(Submission<Payload>, Nanos)>,
+    pub(super) submitted: SegQueue<(Submission<Payload>, Nanos)>,
+    /// No job from this key on was named by another one before it was submitted.
+    pub(super) unnamed: AtomicU64,
     pub(super) backends: Backends,
     /// What the engine goes by.
     pub(super) clock: Clock,
@@ -124,6 +128,7 @@ impl Dispatcher {
             }),
             news: SegQueue::new(),
             submitted: SegQueue::new(),
+            unnamed: AtomicU64::new(0),
             backends: backends(itself.clone()),
             clock,
             names,
@@ -186,95 +191,6 @@ impl Dispatcher {
         self.engine
     }
 
-    /// Submits one job.
-    ///
-    /// # Errors
-    /// Why it is refused.
-    pub(crate) fn submit_one(
-        &self,
-        now: Nanos,
-        submission: Submission<Payload>,
-    ) -> Result<(), Refusal> {
-        // A job that depends on none can be refused for one reason only, which is known without
-        // the core: so it need not wait for the core either.
-        if submission.needs.is_empty() && submission.nested.is_none() {
-            if self.closed.load(Ordering::SeqCst) {
-                return Err(Refusal::Closed);
-            }
-            let Some(mut desk) = self.desk.try_take() else {
-                self.submitted.push((submission, now));
-                self.drive();
-                return Ok(());
-            };
-            // First what this thread may have submitted before, while the core was busy.
-            self.take_in_all(&mut desk);
-            self.handle(&mut desk, Event::Submit(submission), now);
-            let refused = desk.refused.take();
-            self.settle(desk);
-            return refused.map_or(Ok(()), Err);
-        }
-        self.submit_all(now, [submission]).map_err(|(_, refusal)| refusal)
-    }
-
-    /// Submits jobs, in order, under one lock.
-    ///
-    /// # Errors
-    /// Why the first refused one was refused, and how many went before it.
-    pub(crate) fn submit_all(
-        &self,
-        now: Nanos,
-        submissions: impl IntoIterator<Item = Submission<Payload>>,
-    ) -> Result<(), (usize, Refusal)> {
-        let mut desk = self.desk.take();
-        self.take_in_all(&mut desk);
-        let mut answer = Ok(());
-        let mut submissions = submissions.into_iter().enumerate();
-        for (count, mut submission) in &mut submissions {
-            refresh(&desk.core, &mut submission);
-            let Submission { needs, nested, .. } = &mut submission;
-            let nested = nested.iter_mut().flat_map(|nested| &mut nested.jobs);
-            let mut named = needs.iter_mut().chain(nested).filter_map(|need| need.watched.take());
-            // It may be the last that holds the job.
-            if let Some(first) = named.next() {
-                desk.after().named.extend(std::iter::once(first).chain(named));
-            }
-            self.handle(&mut desk, Event::Submit(submission), now);
-            if let Some(refusal) = desk.refused.take() {
-                answer = Err((count, refusal));
-                break;
-            }
-        }
-        self.settle(desk);
-        // With no lock held, for there may be users' values in them.
-        drop(submissions);
-        answer
-    }
-
-    /// Has a finished job run again.
-    ///
-    /// # Errors
-    /// Why not.
-    pub(crate) fn rerun(&self, job: &Payload) -> Result<(), Refusal> {
-        let head = job.head();
-        let submission = Submission {
-            key: head.key(),
-            kind: head.kind(),
-            needs: Vec::new(),
-            nested: None,
-            rules: head.meta().and_then(|meta| {
-                // It was submitted once, so it can be had.
-                Rules::of(meta, &self.names.demands(meta).unwrap_or_default())
-            }),
-            payload: Arc::clone(job),
-        };
-        let mut desk = self.desk.take();
-        self.take_in_all(&mut desk);
-        self.handle(&mut desk, Event::Rerun(submission), clock::now());
-        let refused = desk.refused.take();
-        self.settle(desk);
-        refused.map_or(Ok(()), Err)
-    }
-
     /// What a job that says this demands beside a permit.
     ///
     /// # Errors
@@ -325,52 +241,59 @@ impl Dispatcher {
             return false;
         }
         let mut left = TURN;
-        while let Some((news, at)) = self.news.pop() {
-            let event = match news {
-                News::Started(key) => {
-                    if let Some(job) = desk.core.get(key) {
-                        let (id, attempt) = (job.head().id(), job.head().attempt());
-                        self.observers.tell(|| JobEvent::Started { id, attempt });
-                    }
-                    Event::Started { key }
+        loop {
+            // What has ended makes others ready, so it comes first.
+            while let Some((news, at)) = self.news.pop() {
+                self.take_in_one(desk, news, at);
+                left -= 1;
+                if left == 0 {
+                    self.desk.leave_news();
+                    return true;
                 }
-                News::Recalled(key) => Event::Recalled { key },
-                News::Ended(key, ended) => Event::Finished { key, ended },
-                News::Lent(key, lent) => Event::Lent { key, lent },
-            };
-            self.handle(desk, event, at);
-            left -= 1;
-            if left == 0 {
-                self.desk.leave_news();
-                return true;
+            }
+            for _ in 0..SUBMISSIONS {
+                let Some((submission, then)) = self.submitted.pop() else { return false };
+                self.handle_submission(desk, submission, then);
+                left -= 1;
+                if left == 0 {
+                    self.desk.leave_news();
+                    return true;
+                }
             }
         }
-        while let Some((submission, then)) = self.submitted.pop() {
-            self.take_in_submission(desk, submission, then);
-            left -= 1;
-            if left == 0 {
-                self.desk.leave_news();
-                return true;
-            }
-        }
-        false
     }
 
-    /// Takes in all the news: for those whose question is about jobs that may be among it.
+    fn take_in_one(&self, desk: &mut Desk, news: News, at: Nanos) {
+        let event = match news {
+            News::Started(key) => {
+                if let Some(job) = desk.core.get(key) {
+                    let (id, attempt) = (job.head().id(), job.head().attempt());
+                    self.observers.tell(|| JobEvent::Started { id, attempt });
+                }
+                Event::Started { key }
+            }
+            News::Recalled(key) => Event::Recalled { key },
+            News::Ended(key, ended) => Event::Finished { key, ended },
+            News::Lent(key, lent) => Event::Lent { key, lent },
+        };
+        self.handle(desk, event, at);
+    }
+
+    /// Takes in all the news that there is by now: for those whose question is about jobs that may
+    /// be among it. What comes meanwhile is for a later turn, or this one might never end.
     pub(super) fn take_in_all(&self, desk: &mut Desk) {
-        while self.take_in(desk) {}
-    }
-
-    fn take_in_submission(&self, desk: &mut Desk, submission: Submission<Payload>, then: Nanos) {
-        let job = Arc::clone(&submission.payload);
-        self.handle(desk, Event::Submit(submission), then);
-        if desk.refused.take().is_some() {
-            // Closed between the look and the submission: its handle is out already.
-            desk.core.count_cancelled();
-            job.store_error(JobError::cancelled(CancelReason::Shutdown));
-            let waiters = job.head().finish(Status::Cancelled, then);
-            desk.after().wakes.extend(waiters);
-            desk.after().forgotten.push(job);
+        if !self.desk.hear() {
+            return;
+        }
+        let (news, submissions) = (self.news.len(), self.submitted.len());
+        for (news, at) in (0..news).map_while(|_| self.news.pop()) {
+            self.take_in_one(desk, news, at);
+        }
+        for (submission, then) in (0..submissions).map_while(|_| self.submitted.pop()) {
+            self.handle_submission(desk, submission, then);
+        }
+        if !(self.news.is_empty() && self.submitted.is_empty()) {
+            self.desk.leave_news();
         }
     }
 
@@ -385,7 +308,7 @@ impl Dispatcher {
             self.set_alarm(&mut desk);
             let kicks = std::mem::take(&mut desk.kicks);
             let after = desk.after.take();
-            drop(desk);
+            self.desk.pass(desk);
             self.kick(kicks);
             if let Some(after) = after {
                 self.do_after(*after);
@@ -431,25 +354,4 @@ impl Drop for Dispatcher {
         let jobs = self.desk.take().core.remove_all();
         jobs.into_iter().for_each(drop_quietly);
     }
-}
-
-/// Looks once more at those jobs that the submitted one needs and the core does not know. One that
-/// had not ended when the job was admitted may have ended, and left the table, since; then only
-/// it can tell.
-fn refresh(core: &Core<Payload>, submission: &mut Submission<Payload>) {
-    let Submission { needs, nested, payload, .. } = submission;
-    let known = |need: &Need| need.ended.is_some() || core.get(need.edge.key()).is_some();
-    let nested = nested.iter_mut().flat_map(|nested| &mut nested.jobs);
-    nested.filter(|need| !known(need)).for_each(Need::refresh);
-    if needs.iter().all(known) {
-        return;
-    }
-    needs.iter_mut().for_each(Need::refresh);
-    // Arguments come first.
-    let mut places = needs.iter_mut();
-    payload.visit_upstream(&mut |job| {
-        if let Some(place) = places.next() {
-            *place = Need::argument(job.head());
-        }
-    });
 }

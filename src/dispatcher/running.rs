@@ -155,7 +155,7 @@ impl<P: Clone> Core<P> {
 
     /// Has a finished job run once more, as it is: what it waited for, it has had.
     pub(super) fn rerun(&mut self, submission: Submission<P>, effects: &mut Vec<Effect<P>>) {
-        let Submission { key, kind, rules, payload, .. } = submission;
+        let Submission { key, kind, attempts, payload, .. } = submission;
         if self.closed {
             return effects.push(Effect::Refuse(payload, Refusal::Closed));
         }
@@ -168,7 +168,7 @@ impl<P: Clone> Core<P> {
         let node = self.nodes.get_or_insert_with(key, Node::expected);
         node.payload = Some(payload.clone());
         node.kind = kind;
-        node.needs = Needs::new(&[], None, rules);
+        node.needs = Needs::new(&[], None, attempts);
         (node.state, node.waits) = (State::Waiting, 0);
         node.reran = true;
         self.counts.unfinished += 1;

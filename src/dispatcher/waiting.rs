@@ -258,7 +258,7 @@ impl<P: Clone> Core<P> {
                 tree.answered(number, answer, now);
                 self.look(key, false, effects)
             }
-            Err(panic) => Some(Verdict::ConditionPanicked(panic)),
+            Err(panic) => Some(Verdict::ConditionPanicked(Box::new(panic))),
         };
         if let Some(verdict) = verdict {
             self.conclude(key, verdict, effects);
@@ -326,6 +326,13 @@ pub(super) fn ended_otherwise(edge: Edge, status: Status) -> Verdict {
         CancelReason::Unsatisfiable(Unsatisfiable::new(vec![id], text))
     };
     Verdict::Cancelled(reason)
+}
+
+/// Why a job that waits for itself, by way of those after it, can never run.
+pub(super) fn tell_cycle(keys: &[Key]) -> Unsatisfiable {
+    let jobs: Vec<JobId> = keys.iter().copied().map(JobId::from_count).collect();
+    let names: Vec<String> = jobs.iter().map(JobId::to_string).collect();
+    Unsatisfiable::new(jobs, format!("it would wait for itself: {}", names.join(" waits for ")))
 }
 
 fn tell_edge(text: &mut String, key: Key, statuses: Statuses, ended: Option<Status>) {

@@ -4,16 +4,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use smallvec::SmallVec;
+
 use super::context;
 use crate::clock;
 use crate::condition::{Condition, Plan, Zone};
 use crate::dispatcher::{
-    Dispatcher, Impossible, Need, Nested, Payload, Refusal, Rules, Submission,
+    Attempts, Dispatcher, Impossible, Need, Nested, Payload, Refusal, Rules, Submission,
 };
 use crate::error::{Error, Kind, Result};
 use crate::files::Cache;
 use crate::id::JobId;
 use crate::job::{Job, JobHandle, KindId, Meta};
+use crate::status::Status;
 use crate::task;
 
 /// A job engine: a dispatcher, a serial lane, a rayon pool, worker processes.
@@ -165,8 +168,8 @@ impl Engine {
         let now = clock::now();
         self.settle(&mut job)?;
         let condition = job.take_condition();
-        let rules = self.rules(job.meta.as_deref())?;
-        let submission = self.admit(&job.job.clone().into_any_job(), condition, rules, now)?;
+        let attempts = self.attempts(job.meta.as_deref())?;
+        let submission = self.admit(&job.job.clone().into_any_job(), condition, attempts, now)?;
         if let Some(meta) = job.meta {
             job.job.head().set_meta(meta);
         }
@@ -205,10 +208,12 @@ impl Engine {
         let mut submissions = Vec::with_capacity(jobs.size_hint().0);
         for mut job in jobs {
             let condition = job.take_condition();
-            let admitted =
-                self.settle(&mut job).and_then(|()| self.rules(job.meta.as_deref())).and_then(
-                    |rules| self.admit(&job.job.clone().into_any_job(), condition, rules, now),
-                );
+            let admitted = self
+                .settle(&mut job)
+                .and_then(|()| self.attempts(job.meta.as_deref()))
+                .and_then(|attempts| {
+                    self.admit(&job.job.clone().into_any_job(), condition, attempts, now)
+                });
             match admitted {
                 Ok(submission) => submissions.push(submission),
                 Err(error) => {
@@ -236,7 +241,7 @@ impl Engine {
         &self,
         job: &Payload,
         condition: Option<Condition>,
-        rules: Option<Rules>,
+        attempts: Option<Box<Attempts>>,
         now: u64,
     ) -> Result<Submission<Payload>> {
         let head = job.head();
@@ -268,17 +273,23 @@ impl Engine {
         {
             task::find(definition.name())?;
         }
-        let mut needs = Vec::new();
+        let mut needs = SmallVec::new();
         job.visit_upstream(&mut |up| {
             let head = up.head();
             if !head.tie(engine) {
                 foreign = foreign.or(Some(head.id()));
+            }
+            if head.status() == Status::Created {
+                self.dispatcher().is_named(head.key());
             }
             needs.push(Need::argument(head));
         });
         for named in plan.iter().flat_map(Plan::named) {
             if named.watched.as_ref().is_some_and(|job| !job.tie(engine.number())) {
                 foreign = foreign.or(Some(named.id));
+            }
+            if named.watched.as_ref().is_none_or(|job| job.status() == Status::Created) {
+                self.dispatcher().is_named(named.key);
             }
         }
         if let Some(id) = foreign {
@@ -296,17 +307,17 @@ impl Engine {
                 Box::new(Nested { tree, jobs, possible })
             });
         }
-        let retries = rules.as_ref().is_some_and(|rules| rules.retries > 0);
+        let retries = attempts.as_ref().is_some_and(|attempts| attempts.rules.retries > 0);
         if retries && !job.can_run_again() {
             return Err(Kind::RunsOnce(head.id()).into());
         }
         head.submit(now);
         let (key, kind, payload) = (head.key(), head.kind(), Arc::clone(job));
-        Ok(Submission { key, kind, needs, nested, rules, payload })
+        Ok(Submission { key, kind, needs, nested, attempts, accepted: false, payload })
     }
 
     /// What a job says of its attempts and its turn, as this engine understands it.
-    fn rules(&self, meta: Option<&Meta>) -> Result<Option<Rules>> {
+    fn attempts(&self, meta: Option<&Meta>) -> Result<Option<Box<Attempts>>> {
         let Some(meta) = meta else { return Ok(None) };
         if meta.retry.is_idle() {
             let text = "retry_delay, backoff and retry_if do nothing without retries: say how many \

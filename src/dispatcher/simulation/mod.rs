@@ -17,7 +17,7 @@ use super::graph::Path;
 use super::message::{Effect, Event, Key, Need, Nested, READERS, Submission, Verdict};
 use super::node::State;
 use super::ready::Limits;
-use super::rules::Rules;
+use super::rules::{Attempts, Rules};
 use crate::clock::Moment;
 use crate::condition::Plan;
 use crate::error::{CancelReason, PanicInfo};
@@ -91,6 +91,8 @@ struct World {
     paused: [bool; KindId::COUNT],
     /// Taken back from backends that had not begun them; to be told.
     recalled: Vec<Key>,
+    /// The job that is being submitted, if it cannot be refused and would wait for itself.
+    closes_cycle: Option<Key>,
     /// How often a job ended.
     ends: u64,
 }
@@ -141,6 +143,7 @@ impl World {
             over: false,
             path: Path::default(),
             path_of: None,
+            closes_cycle: None,
             ends: 0,
         }
     }
@@ -237,7 +240,9 @@ impl World {
                         }
                     }
                 }
-                if let Verdict::Cancelled(CancelReason::Unsatisfiable(why)) = verdict {
+                if let Verdict::Cancelled(CancelReason::Unsatisfiable(why)) = verdict
+                    && self.closes_cycle != Some(key)
+                {
                     self.check_unsatisfiable(key, why.jobs());
                 }
                 // Who blocked on it goes on.
@@ -434,6 +439,7 @@ impl World {
         let heard = self.jobs.iter().filter_map(|(&key, job)| Some((key, job.ended()?))).collect();
         let rules = self.rules();
         let own = rules.clone().unwrap_or_default();
+        let attempts = rules.map(|rules| Box::new(Attempts::new(rules)));
         let kind = KindId::ALL[self.rng.random_range(0..KindId::COUNT)];
         let seen = Seen {
             kind: Some(kind),
@@ -451,15 +457,21 @@ impl World {
             ..before.clone()
         };
         self.jobs.insert(key, seen);
-        let submission = Submission { key, kind, needs, nested, rules, payload: key };
+        let accepted = self.rng.random_bool(0.3);
+        let submission = Submission { key, kind, needs, nested, attempts, accepted, payload: key };
+        self.closes_cycle = (accepted && would_cycle).then_some(key);
         let effects = self.handle_now(Event::Submit(submission));
         let refused = effects.iter().any(|effect| matches!(effect, Effect::Refuse(..)));
         assert_eq!(
             refused,
-            would_cycle || self.closed,
+            !accepted && (would_cycle || self.closed),
             "{key}: refused or not; it needs {:?}",
             self.jobs[&key].upstream
         );
+        if accepted && (would_cycle || self.closed) {
+            let verdict = &self.jobs[&key].verdict;
+            assert!(matches!(verdict, Some(Verdict::Cancelled(_))), "{key}: not cancelled");
+        }
         if refused {
             self.jobs.insert(key, before);
         }
@@ -605,9 +617,10 @@ impl World {
             priority: job.priority,
             ..Rules::default()
         };
-        let rules = (rules != Rules::default()).then_some(rules);
-        let (needs, nested) = (Vec::new(), None);
-        let submission = Submission { key, kind, needs, nested, rules, payload: key };
+        let attempts = (rules != Rules::default()).then(|| Box::new(Attempts::new(rules)));
+        let (needs, nested) = (smallvec::SmallVec::new(), None);
+        let submission =
+            Submission { key, kind, needs, nested, attempts, accepted: false, payload: key };
         let refused = job.verdict.is_none() || self.closed;
         let effects = self.handle_now(Event::Rerun(submission));
         let was_refused = effects.iter().any(|effect| matches!(effect, Effect::Refuse(..)));
@@ -884,7 +897,9 @@ fn submit(core: &mut Core<Key>, key: Key, upstream: &[Key]) -> Vec<Effect<Key>> 
     let needs = upstream.iter().map(argument).collect();
     let mut effects = Vec::new();
     let kind = KindId::Thread;
-    let submission = Submission { key, kind, needs, nested: None, rules: None, payload: key };
+    let accepted = false;
+    let submission =
+        Submission { key, kind, needs, nested: None, attempts: None, accepted, payload: key };
     core.handle(Event::Submit(submission), 1, &mut effects);
     effects
 }
@@ -900,6 +915,45 @@ fn a_cycle_is_refused_and_named() {
     assert_eq!(submit(&mut core, 4, &[4]), [Effect::Refuse(4, itself)]);
     core.sanity_check();
     assert_eq!(submit(&mut core, 3, &[]), [Effect::Start(3, KindId::Thread)]);
+}
+
+#[test]
+fn a_cycle_is_cancelled_where_it_is_too_late_to_refuse_it() {
+    let mut core = roomy();
+    submit(&mut core, 1, &[2]);
+    submit(&mut core, 2, &[3]);
+    let needs = smallvec::smallvec![Need { edge: Edge::argument(1), ended: None, watched: None }];
+    let kind = KindId::Thread;
+    let submission = Submission {
+        key: 3,
+        kind,
+        needs,
+        nested: None,
+        attempts: None,
+        accepted: true,
+        payload: 3,
+    };
+    let mut effects = Vec::new();
+    core.handle(Event::Submit(submission), 1, &mut effects);
+    core.sanity_check();
+    let told: Vec<String> = effects
+        .iter()
+        .map(|effect| match effect {
+            Effect::Publish { key, verdict: Verdict::Cancelled(why) } => format!("{key}: {why}"),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let ids = [3, 1, 2].map(|key| crate::id::JobId::from_count(key).to_string());
+    let circle = format!("it would wait for itself: {}", ids.join(" waits for "));
+    assert_eq!(
+        told,
+        [
+            format!("3: its condition can no longer come true: {circle}"),
+            format!("2: job {}, whose result it needs, failed or was cancelled", ids[0]),
+            format!("1: job {}, whose result it needs, failed or was cancelled", ids[2]),
+        ]
+    );
+    assert!(core.is_idle());
 }
 
 #[test]
