@@ -25,8 +25,9 @@ use crate::job::{Ended, EngineId, KindId};
 
 /// How many rounds a pump with nothing to do looks for more before it ends.
 const LINGER: u32 = 24;
-/// After how many jobs a pump gives rayon's own tasks a turn.
-const YIELD_EVERY: u32 = 64;
+/// After how many nanoseconds of jobs a pump gives rayon's own tasks a turn. Meanwhile the queue
+/// may need another pump, and that one a wake; so not after so many jobs, which can be short.
+const YIELD_AFTER: u64 = 250_000;
 /// How many of these rounds it spins; in the others it yields.
 const SPIN: u32 = 6;
 
@@ -205,9 +206,10 @@ impl Shared {
         let nested = outer || Here::in_job();
         if let Some(reports) = self.reports.upgrade() {
             let reports = Hungry { shared: self, reports: &*reports };
-            let (mut idle, mut jobs) = (0, 0_u32);
+            let mut idle = 0;
             // The end of the job before, if that was just now.
             let mut now = None;
+            let mut yielded = clock::now();
             while idle < LINGER {
                 if let Some(run) = self.queue.pop() {
                     idle = 0;
@@ -219,11 +221,11 @@ impl Shared {
                     // The pump counts as hungry again before the news of this job makes the next
                     // one ready, so that a chain of jobs stays on one thread and wakes no other.
                     let start = now.unwrap_or_else(clock::now);
-                    now = Some(execute(&run.job, &reports, start));
-                    jobs = jobs.wrapping_add(1);
-                    if jobs.is_multiple_of(YIELD_EVERY) && !nested {
+                    let end = execute(&run.job, &reports, start);
+                    now = Some(end);
+                    if end.saturating_sub(yielded) >= YIELD_AFTER && !nested {
                         self.yield_to_rayon();
-                        now = None;
+                        (now, yielded) = (None, end);
                     }
                 } else {
                     idle += 1;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use smallvec::{SmallVec, smallvec};
 
 use super::statuses::Statuses;
 use super::value::{Condition, Op};
@@ -31,7 +32,7 @@ use crate::status::Status;
 /// ```
 #[must_use = "a condition does nothing until a job has it"]
 pub fn after_another(job: impl NamesJob) -> Condition {
-    Op::After(After { jobs: vec![job.target()], statuses: Statuses::ALL, any: false }).into()
+    Op::After(After { jobs: smallvec![job.target()], statuses: Statuses::ALL, any: false }).into()
 }
 
 /// Holds when all those jobs are finished, or, with [`any`](Condition::any), one of them.
@@ -128,7 +129,7 @@ impl fmt::Debug for Target {
 /// After these jobs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct After {
-    pub(crate) jobs: Vec<Target>,
+    pub(crate) jobs: SmallVec<[Target; 1]>,
     pub(crate) statuses: Statuses,
     /// After one of them rather than all.
     #[serde(default)]

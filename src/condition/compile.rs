@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use super::after::{After, Target, Watched};
 use super::clocked::{Asking, Clocked};
@@ -59,19 +59,29 @@ impl Condition {
         self.compile(&Zone::utc).map(drop)
     }
 
+    /// The plan of a condition that nobody needs any more; see [`compile`](Self::compile).
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn into_plan(mut self, zone: &dyn Fn() -> Zone) -> Result<Plan> {
+        // Most conditions: the reference to the job is moved, for its count is busy.
+        if let [Op::After(After { jobs, statuses, .. })] = &mut self.ops[..]
+            && jobs.len() == 1
+            && let Some(Target { id, watched }) = jobs.pop()
+        {
+            let key = id.count_here().ok_or(Kind::ForeignJob(id))?;
+            let edges = smallvec![(Named { id, key, watched }, *statuses)];
+            return Ok(Plan { edges, ..Plan::default() });
+        }
+        self.compile(zone)
+    }
+
     /// The plan; `zone` is asked for the zone of what names none.
     ///
     /// # Errors
     /// What is wrong with it.
     pub(crate) fn compile(&self, zone: &dyn Fn() -> Zone) -> Result<Plan> {
         let mut plan = Plan::default();
-        // Most conditions.
-        if let [Op::After(After { jobs, statuses, .. })] = &self.ops[..]
-            && let [job] = &jobs[..]
-        {
-            plan.edges.push((named(job)?, *statuses));
-            return Ok(plan);
-        }
         let conjunctive = self.conjunctive();
         let mut tree = Builder::default();
         // A place for each part that is not in a combination yet; `None` became edges.

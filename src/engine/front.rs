@@ -167,7 +167,7 @@ impl Engine {
     pub fn submit<K, T: 'static>(&self, mut job: Job<K, T>) -> Result<JobHandle<T>> {
         let now = clock::now();
         self.settle(&mut job)?;
-        let condition = job.take_condition();
+        let condition = job.condition.take();
         let attempts = self.attempts(job.meta.as_deref())?;
         let submission = self.admit(&job.job.clone().into_any_job(), condition, attempts, now)?;
         if let Some(meta) = job.meta {
@@ -207,7 +207,7 @@ impl Engine {
         let mut handles = Vec::with_capacity(jobs.size_hint().0);
         let mut submissions = Vec::with_capacity(jobs.size_hint().0);
         for mut job in jobs {
-            let condition = job.take_condition();
+            let condition = job.condition.take();
             let admitted = self
                 .settle(&mut job)
                 .and_then(|()| self.attempts(job.meta.as_deref()))
@@ -250,7 +250,7 @@ impl Engine {
         if self.dispatcher().is_closed() {
             return Err(Kind::ShutDown.into());
         }
-        let plan = condition.map(|condition| self.plan(&condition)).transpose()?;
+        let plan = condition.map(|condition| self.plan(condition)).transpose()?;
         let mut foreign = None;
         job.visit_upstream(&mut |up| {
             if up.head().is_of_another(engine) {
@@ -333,8 +333,8 @@ impl Engine {
     }
 
     /// What a condition means for this engine.
-    fn plan(&self, condition: &Condition) -> Result<Plan> {
-        condition.compile(&|| self.owner.zone.clone().unwrap_or_else(Zone::system))
+    fn plan(&self, condition: Condition) -> Result<Plan> {
+        condition.into_plan(&|| self.owner.zone.clone().unwrap_or_else(Zone::system))
     }
 
     /// Blocks until every job is finished, in whatever way.

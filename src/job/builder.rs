@@ -38,6 +38,8 @@ use crate::task::{Callable, TryCallableOnce};
 pub struct Job<K, T> {
     pub(crate) job: Arc<dyn TypedJob<T>>,
     pub(crate) meta: Option<Box<Meta>>,
+    /// When it may run; the dispatcher's, once it is submitted.
+    pub(crate) condition: Option<Condition>,
     kind: PhantomData<fn() -> K>,
 }
 
@@ -47,7 +49,7 @@ impl<K, T> Job<K, T> {
         T: Send + 'static,
         B: Body<T> + 'static,
     {
-        Self { job: JobCell::shared(kind, body), meta: None, kind: PhantomData }
+        Self { job: JobCell::shared(kind, body), meta: None, condition: None, kind: PhantomData }
     }
 
     /// Names the job, for people: names need not be unique.
@@ -77,8 +79,7 @@ impl<K, T> Job<K, T> {
     /// # Ok::<(), executor_engine::Error>(())
     /// ```
     pub fn condition(mut self, condition: Condition) -> Self {
-        let meta = self.meta_mut();
-        meta.condition = Some(match meta.condition.take() {
+        self.condition = Some(match self.condition.take() {
             Some(first) => first & condition,
             None => condition,
         });
@@ -370,11 +371,6 @@ impl<K, T> Job<K, T> {
     #[must_use]
     pub fn output(&self) -> Output<T> {
         Output { job: Arc::clone(&self.job) }
-    }
-
-    /// The condition, which the dispatcher is to have.
-    pub(crate) fn take_condition(&mut self) -> Option<Condition> {
-        self.meta.as_mut()?.condition.take()
     }
 
     pub(crate) fn meta_mut(&mut self) -> &mut Meta {

@@ -19,7 +19,6 @@ use super::kind::KindId;
 use super::panics;
 use super::retry::Retry;
 use super::stream::AnyStream;
-use crate::condition::Condition;
 use crate::files::Surroundings;
 use crate::id::JobId;
 use crate::info::Progress;
@@ -31,8 +30,6 @@ pub(crate) struct Meta {
     pub(crate) name: Option<String>,
     /// A process of its own for this job.
     pub(crate) fresh_process: bool,
-    /// When it may run; the dispatcher's, once it is submitted.
-    pub(crate) condition: Option<Condition>,
     pub(crate) retry: Retry,
     /// How long it may take from its first start to its end, and each attempt.
     pub(crate) timeout: Option<Duration>,
@@ -60,10 +57,9 @@ pub(crate) type Attrs = BTreeMap<String, serde_json::Value>;
 impl Meta {
     /// Whether it says nothing that would matter to a submitted job.
     fn is_empty(&self) -> bool {
-        let Self { name, fresh_process, condition, retry, timeout, attempt_timeout, .. } = self;
+        let Self { name, fresh_process, retry, timeout, attempt_timeout, .. } = self;
         name.is_none()
             && !fresh_process
-            && condition.is_none()
             && retry.most == 0
             && timeout.or(*attempt_timeout).is_none()
             && self.tags.is_empty()
