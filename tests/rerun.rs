@@ -85,7 +85,9 @@ fn failed_and_cancelled_jobs_run_again_and_their_errors_go() {
         job.cancel();
         // Its argument is still not there: that is an error of the run, not a hang.
         job.rerun().unwrap();
-        assert!(job.result().is_err());
+        let error = job.result().unwrap_err();
+        assert!(error.is_failure(), "{error:?}");
+        assert!(error.message().contains(&format!("{}", other.id())), "{error}");
         let other = engine.submit(other).unwrap();
         other.wait().unwrap();
         job.rerun().unwrap();

@@ -245,6 +245,72 @@ fn a_job_that_holds_what_its_own_child_needs_is_told_of_the_stall() {
 }
 
 #[test]
+fn a_job_that_has_not_begun_keeps_its_units_from_nobody() {
+    within(|| {
+        for wait_for_last in [true, false] {
+            let engine = Engine::builder().max_thread_jobs(1).resource("gpu", 1).build().unwrap();
+            let inner = engine.clone();
+            let outer = engine.submit(ThreadJob::new(
+                move || {
+                    let job = |x| ThreadJob::new(move || x, ()).resource("gpu", 1);
+                    let first = inner.submit(job(1)).unwrap();
+                    let last = inner.submit(job(2)).unwrap();
+                    let local = inner.submit(LocalJob::new(|| 3, ()).resource("gpu", 1)).unwrap();
+                    let one = if wait_for_last { last.result() } else { local.result() };
+                    one.unwrap() + first.result().unwrap()
+                },
+                (),
+            ));
+            let outer = outer.unwrap();
+            assert_eq!(outer.result().unwrap(), if wait_for_last { 3 } else { 4 });
+            engine.wait().unwrap();
+        }
+    });
+}
+
+#[test]
+fn what_waits_for_a_thread_neither_holds_units_nor_uses_up_a_rate() {
+    within(|| {
+        let clock = ManualClock::new(SystemTime::UNIX_EPOCH);
+        let engine = Engine::builder()
+            .max_thread_jobs(1)
+            .resource("gpu", 1)
+            .rate_limit_tag("api", 1, Duration::from_secs(1))
+            .clock(&clock)
+            .build()
+            .unwrap();
+        let (begun, gate) = (Gate::new(), Gate::new());
+        let (tell, wait) = (begun.clone(), gate.clone());
+        let busy = move || {
+            tell.open();
+            wait.pass();
+        };
+        engine.submit(ThreadJob::new(busy, ())).unwrap();
+        begun.pass();
+        // Behind the busy one; the pool is handed plain jobs ahead, but not these.
+        let log = Log::default();
+        let held = engine.submit(notes(&log, 1).resource("gpu", 1)).unwrap();
+        let called: Vec<_> =
+            (2..5).map(|n| engine.submit(notes(&log, n).tags(["api"])).unwrap()).collect();
+        let other =
+            engine.submit(ProcessJob::new(variable, ("GPU".to_owned(),)).resource("gpu", 1));
+        other.unwrap().wait().unwrap();
+        assert_eq!(held.status(), Status::Pending);
+        // Time goes by in which three of them could have begun.
+        clock.advance(Duration::from_secs(10));
+        gate.open();
+        held.wait().unwrap();
+        called[0].wait().unwrap();
+        clock.run_for(Duration::ZERO).unwrap();
+        assert_eq!(called[1].status(), Status::Pending, "faster than its rate");
+        clock.advance(Duration::from_secs(1));
+        called[1].wait().unwrap();
+        clock.advance(Duration::from_secs(1));
+        engine.wait().unwrap();
+    });
+}
+
+#[test]
 fn rates_let_a_burst_go_and_then_one_after_the_other() {
     within(|| {
         let clock = ManualClock::new(SystemTime::UNIX_EPOCH);

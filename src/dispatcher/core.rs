@@ -11,7 +11,7 @@
 //! * a job that was called off meanwhile ends as cancelled, whatever the backend says;
 //! * one that failed and has retries left goes back to the queue ([`running`](super::running)).
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use super::edge::{Edge, Edges};
 use super::message::{Effect, Event, Key, Nanos, READERS, Refusal, Submission, Verdict};
@@ -395,6 +395,23 @@ impl<P: Clone> Core<P> {
             }
         }
         self.ending = ending;
+        self.compact_finished();
+    }
+
+    /// Takes out of the list of finished jobs those that have been removed or run again, when they
+    /// come to be more than half of it.
+    fn compact_finished(&mut self) {
+        if self.finished.len() < 2 * self.finished_here + 64 {
+            return;
+        }
+        // Of several entries the last one counts.
+        let mut seen = HashSet::new();
+        let kept: VecDeque<Key> = std::mem::take(&mut self.finished)
+            .into_iter()
+            .rev()
+            .filter(|&key| self.nodes.get(key).is_some_and(Node::is_finished) && seen.insert(key))
+            .collect();
+        self.finished = kept.into_iter().rev().collect();
     }
 
     /// Takes the oldest finished job out of the table if there are more than are to be kept.

@@ -129,16 +129,19 @@ impl<P: Clone> Core<P> {
         needs.chain(own_code).chain(held.into_iter().flatten())
     }
 
-    /// The jobs that hold, while they wait in their own code, units of what a ready job demands.
+    /// The jobs that hold units of what a ready job demands: while they wait in their own code, or
+    /// before they have begun, perhaps behind others that do.
     fn holders<'a>(&'a self, node: &'a Node<P>) -> impl Iterator<Item = Key> + 'a {
         let demands = node.needs.attempts().map(|attempts| &attempts.rules.demands.resources);
         let wanted =
             move |id| demands.is_some_and(|wanted| wanted.iter().any(|&(own, _)| own == id));
-        let has = move |key: Key| {
-            let attempts = self.nodes.get(key).and_then(|node| node.needs.attempts());
+        let has = move |node: &Node<P>| {
+            let attempts = node.needs.attempts();
             attempts.is_some_and(|attempts| attempts.granted.iter().any(|&(id, ..)| wanted(id)))
         };
-        self.blocked.iter().map(|blocked| blocked.key).filter(move |&key| has(key))
+        // Most jobs demand nothing, and then none of the others is looked at.
+        let nodes = demands.is_some_and(|wanted| !wanted.is_empty()).then(|| self.nodes.iter());
+        nodes.into_iter().flatten().filter(move |(_, node)| has(node)).map(|(key, _)| key)
     }
 
     /// Whether a job's needs have yet to hear of the end of `up`, which is one of them.
@@ -188,6 +191,14 @@ impl<P: Clone> Core<P> {
             }
             open.extend(self.waits_for(key, node).filter(|&up| seen.insert(up)));
         }
+    }
+
+    /// Whether a ready job can be taken out of its turn, but for a permit.
+    pub(crate) fn may_take_inline(&self, key: Key) -> bool {
+        self.nodes.get(key).is_some_and(|node| {
+            let demands = node.needs.attempts().map(|attempts| &attempts.rules.demands);
+            self.ready.may_go_out_of_turn(node.kind, demands, self.moment().now)
+        })
     }
 
     /// Follows the first unfinished upstream of each job, from where `path` ends, to a job that

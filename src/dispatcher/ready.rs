@@ -126,11 +126,19 @@ impl Ready {
         self.changed = true;
     }
 
-    /// Whether a job of the kind could go out.
+    /// Whether a job of the kind could go out. While a ranked one waits none goes that could not
+    /// begin: what that one demands is not to lie idle with a job in a backend's queue, its rate is
+    /// one of beginnings, and others handed out meanwhile would go before it.
     pub(crate) fn has_permit(&self, kind: KindId) -> bool {
+        let ranked = || self.ranked.heads().any(|(_, class)| class.kind == kind);
+        let capacity = if !self.ranked.is_empty() && ranked() {
+            self.limits.per_kind[kind as usize]
+        } else {
+            self.limits.capacity(kind)
+        };
         !self.paused[kind as usize]
             && self.limits.max_jobs.is_none_or(|max| self.total < max)
-            && self.permits[kind as usize] < self.limits.capacity(kind)
+            && self.permits[kind as usize] < capacity
     }
 
     /// The first ready job in the order among those that may go (or, if `over` the limit is
@@ -145,6 +153,10 @@ impl Ready {
         if self.ready == 0 {
             (self.rate_opens, self.starving) = (None, 0);
             return None;
+        }
+        if self.changed && !self.ranked.is_empty() {
+            // One that is ready no more holds nobody back.
+            self.ranked.drop_stale(&mut is_ready);
         }
         let mut first: Option<(Rank, KindId)> = None;
         for kind in KindId::ALL {
@@ -182,9 +194,11 @@ impl Ready {
         &mut self,
         over: bool,
         now: Nanos,
-        mut is_ready: impl FnMut(Key) -> bool,
+        is_ready: impl FnMut(Key) -> bool,
     ) -> Option<Rank> {
-        self.ranked.drop_stale(&mut is_ready);
+        if !self.changed {
+            self.ranked.drop_stale(is_ready);
+        }
         let mut kept = self.supplies.nothing_kept();
         let (mut opens, mut starving) = (None, 0);
         for (rank, class) in self.ranked.heads() {
@@ -225,12 +239,24 @@ impl Ready {
         demands: Option<&Demands>,
         now: Nanos,
     ) -> Option<Going> {
+        self.may_go_out_of_turn(kind, demands, now).then(|| {
+            let demands = self.limits.rates.demands(kind, demands);
+            self.changed = true;
+            self.go(key, kind, &demands, now)
+        })
+    }
+
+    /// Whether it could, but for a permit.
+    pub(crate) fn may_go_out_of_turn(
+        &self,
+        kind: KindId,
+        demands: Option<&Demands>,
+        now: Nanos,
+    ) -> bool {
         let demands = self.limits.rates.demands(kind, demands);
-        let mut kept = self.supplies.nothing_kept();
-        let may = !self.paused[kind as usize]
+        !self.paused[kind as usize]
             && self.limits.rates.opens(&demands, now).is_none()
-            && self.supplies.has(&demands, &mut kept);
-        may.then(|| self.go(key, kind, &demands, now))
+            && self.supplies.has(&demands, &mut self.supplies.nothing_kept())
     }
 
     /// Takes a permit, whether or not one is left.
@@ -265,7 +291,8 @@ impl Ready {
     /// Whether ready jobs wait for what can come by itself: the turn of a rate, or somebody who
     /// lets them go on.
     pub(crate) fn may_go_on(&self) -> bool {
-        self.rate_opens.is_some() || self.paused.contains(&true)
+        let paused = |&kind: &KindId| self.paused[kind as usize] && self.waits(kind);
+        self.rate_opens.is_some() || KindId::ALL.iter().any(paused)
     }
 
     /// How many jobs lack nothing but units of resources.

@@ -76,12 +76,13 @@ impl Attempts {
         [all, one, self.again_at].into_iter().flatten().min()
     }
 
-    /// Counts a retry; how long it is to wait. `None`: there is none left.
-    pub(crate) fn retry(&mut self, key: Key) -> Option<Nanos> {
+    /// Counts a retry; how long it is to wait. `None`: there is none left. Jitter is to differ between
+    /// jobs, and between machines where the same job fails: so it depends on the time too.
+    pub(crate) fn retry(&mut self, key: Key, now: Nanos) -> Option<Nanos> {
         if self.retried >= self.rules.retries {
             return None;
         }
-        let random = mix(key ^ mix(u64::from(self.retried)));
+        let random = mix(key ^ mix(now ^ mix(u64::from(self.retried))));
         let delay = self.rules.backoff.nanos(self.retried, random);
         self.retried += 1;
         Some(delay)

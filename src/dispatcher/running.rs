@@ -73,7 +73,7 @@ impl<P: Clone> Core<P> {
         let now = self.moment.now;
         let Some(node) = self.nodes.get_mut(key) else { return false };
         let Some(attempts) = node.needs.attempts_mut() else { return false };
-        let Some(delay) = attempts.retry(key) else { return false };
+        let Some(delay) = attempts.retry(key, now) else { return false };
         let at_once = delay == 0;
         attempts.again_at = (!at_once).then(|| now.saturating_add(delay));
         node.state = State::Delayed;

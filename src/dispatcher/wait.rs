@@ -345,7 +345,8 @@ impl Dispatcher {
                 return false;
             }
             if in_queue {
-                let may = over || ready.has_permit(job.head().kind());
+                let permitted = over || ready.has_permit(job.head().kind());
+                let may = permitted && desk.core.may_take_inline(key);
                 queued = may.then_some(key);
                 return may;
             }

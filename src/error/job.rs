@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::death::WorkerDeath;
 use super::reason::CancelReason;
+use crate::id::JobId;
+use crate::status::Status;
 
 /// Why a job has no result.
 ///
@@ -77,6 +79,12 @@ impl JobError {
 
     pub(crate) fn panic(info: PanicInfo) -> Self {
         Self(Arc::new(Kind::Panic(info)))
+    }
+
+    /// The result of that job is not there: it was run again, or this one was and never had it.
+    pub(crate) fn without_argument(id: JobId, status: Status) -> Self {
+        let message = format!("job {id}, whose result it needs, has none: it is {status} by now");
+        Self(Arc::new(Kind::Failure { message, source: None }))
     }
 
     pub(crate) fn condition_panicked(mut info: PanicInfo) -> Self {

@@ -8,6 +8,7 @@ use super::handle::JobHandle;
 use super::panics::drop_quietly;
 use crate::condition::{NamesJob, Target};
 use crate::error::JobError;
+use crate::status::Status;
 
 /// The result of a job that need not be submitted yet, as an argument of another one.
 ///
@@ -370,11 +371,17 @@ impl<T> Upstream<T> {
     }
 
     /// The job's result. The dispatcher starts a job only when its upstreams are done; a result
-    /// can be gone since only by `take`.
+    /// can be gone since by `take`, or because the job runs again.
     fn result(&self, clone: fn(&T) -> T) -> Result<T, JobError> {
         let mut value = None;
         self.job().with_result(&mut |result| value = result.map(clone));
-        value.ok_or_else(JobError::taken)
+        value.ok_or_else(|| {
+            let head = self.job().head();
+            match head.status() {
+                Status::Done => JobError::taken(),
+                status => JobError::without_argument(head.id(), status),
+            }
+        })
     }
 }
 

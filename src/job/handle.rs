@@ -320,7 +320,7 @@ impl<T> JobHandle<T> {
 
     /// Runs a finished job once more: it goes back to `Pending` and ends anew, its result or error
     /// replaced. Jobs that have used its result, or were cancelled for want of it, stay as they
-    /// are. Its arguments and its condition are not waited for again; attempts are counted anew.
+    /// are; those that have not begun get the new result, and fail if there is none. Its arguments and its condition are not waited for again; attempts are counted anew.
     ///
     /// # Errors
     /// The job is not finished; it was made by a `once` constructor; the engine was shut down.
