@@ -345,3 +345,36 @@ fn the_last_engine_may_go_on_the_thread_that_reads_replies() {
 fn fails_after(_first: ()) -> Result<u8, String> {
     Err("no".into())
 }
+
+#[test]
+fn who_will_not_wait_for_a_drain_can_end_it() {
+    within(|| {
+        let ends: [fn(&Engine); 2] = [
+            |engine| engine.shutdown(Shutdown::Cancel),
+            |engine| assert!(!engine.drain_for(Duration::from_millis(1))),
+        ];
+        for end in ends {
+            let engine = Engine::new().unwrap();
+            let begun = Gate::new();
+            let tell = begun.clone();
+            // Ends only when it is told to.
+            let job = move |context: JobContext| {
+                tell.open();
+                while context.check_cancelled().is_ok() {
+                    std::thread::yield_now();
+                }
+            };
+            let job = engine.submit(ThreadJob::new(job, (Context,))).unwrap();
+            begun.pass();
+            std::thread::scope(|scope| {
+                let drain = scope.spawn(|| engine.shutdown(Shutdown::Drain));
+                while engine.submit(ThreadJob::new(|| 1, ())).is_ok() {
+                    std::thread::yield_now();
+                }
+                end(&engine);
+                drain.join().unwrap();
+            });
+            assert_eq!(job.status(), Status::Cancelled);
+        }
+    });
+}

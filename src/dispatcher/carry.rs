@@ -28,8 +28,10 @@ pub(super) struct After {
     pub(super) questions: Vec<(Key, Question)>,
     /// Finished jobs that the log is to tell of.
     pub(super) told: Vec<(Payload, Status)>,
-    /// Finished jobs with callbacks.
-    pub(super) ended: Vec<End>,
+    /// Attempts that failed and are not the last, for the log.
+    pub(super) retried: Vec<(Payload, u32, Option<JobError>)>,
+    /// Why callbacks cannot be called.
+    pub(super) uncalled: Option<std::io::Error>,
     /// Of jobs that have ended.
     pub(super) customs: Vec<Custom>,
     /// Jobs that conditions named.
@@ -115,13 +117,19 @@ impl Dispatcher {
             }
             Effect::Again { payload, anew } => {
                 let head = payload.head();
-                self.observers.tell(|| match payload.error() {
-                    Some(error) if !anew => {
-                        let (attempt, error) = (head.attempt(), error.to_string());
-                        JobEvent::Retrying { id: head.id(), attempt, error }
+                self.observers.tell(|| match anew {
+                    true => JobEvent::Rerun { id: head.id() },
+                    false => {
+                        let error = payload.error().map(|error| error.to_string());
+                        let (id, attempt) = (head.id(), head.attempt());
+                        JobEvent::Retrying { id, attempt, error: error.unwrap_or_default() }
                     }
-                    _ => JobEvent::Rerun { id: head.id() },
                 });
+                if !anew && log::log_enabled!(target: "executor_engine::job", Level::Debug) {
+                    let (attempt, error) = (head.attempt(), payload.error());
+                    let retried = (Arc::clone(&payload), attempt, error);
+                    desk.after.get_or_insert_default().retried.push(retried);
+                }
                 head.again(anew);
             }
             Effect::Ask { key, question } => desk.after().questions.push((key, question)),
@@ -159,7 +167,11 @@ impl Dispatcher {
                 if let Some(callbacks) = callbacks.filter(|callbacks| !callbacks.is_empty()) {
                     let (job, ready) = (Arc::clone(job), callbacks.take_ready());
                     let end = End { info: JobInfo::of(&*job), job, ready };
-                    desk.after.get_or_insert_default().ended.push(end);
+                    // At once: whoever hears of this end may end the engine, and its callbacks
+                    // come first.
+                    if let Err(error) = self.callbacks.send(self.engine, &self.itself, end) {
+                        desk.after.get_or_insert_default().uncalled = Some(error);
+                    }
                 }
                 if job.head().is_unheld() {
                     let job = Arc::clone(job);
@@ -198,19 +210,21 @@ impl Dispatcher {
     }
 
     pub(super) fn do_after(&self, after: After) {
+        for waiter in after.wakes {
+            waiter.wake();
+        }
+        for (job, attempt, error) in after.retried {
+            log_retry(&*job, attempt, error.as_ref());
+            drop_quietly((job, error));
+        }
         for (job, status) in after.told {
             log_end(&*job, status);
         }
-        for end in after.ended {
-            if let Err(error) = self.callbacks.send(self.engine, &self.itself, end) {
-                log::error!(
-                    target: "executor_engine::job",
-                    "callbacks are not called, for lack of a thread: {error}"
-                );
-            }
-        }
-        for waiter in after.wakes {
-            waiter.wake();
+        if let Some(error) = after.uncalled {
+            log::error!(
+                target: "executor_engine::job",
+                "callbacks are not called, for lack of a thread: {error}"
+            );
         }
         for (run, kind) in after.aborts {
             wake_sleepers_of(run.job.head().key());
@@ -237,6 +251,17 @@ impl Dispatcher {
             drop_quietly(job);
         }
     }
+}
+
+/// Says in the log that a job is tried again.
+fn log_retry(job: &dyn AnyJob, attempt: u32, error: Option<&JobError>) {
+    let head = job.head();
+    let (id, name, kind) = (head.id(), head.name().unwrap_or("unnamed"), head.kind().name());
+    let error = error.map(JobError::to_string).unwrap_or_default();
+    log::debug!(
+        target: "executor_engine::job",
+        "{kind} job {id} ({name}) failed at attempt {attempt} and is tried again: {error}"
+    );
 }
 
 /// Says in the log how a job ended: what failed, where it is noticed; the rest, where it is sought.

@@ -29,7 +29,7 @@ impl<E: Send + 'static> Errands<E> {
         Self { name, run, thread: Mutex::new(State::Nothing) }
     }
 
-    /// Has an errand run. Called with no lock held.
+    /// Has an errand run. Waits for nobody, so it can be called with the core's lock held.
     ///
     /// # Errors
     /// The system refuses the thread; the engine has ended. The errand is lost then.

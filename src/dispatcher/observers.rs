@@ -9,15 +9,22 @@ use crate::event::{Events, JobEvent, Subscriber, subscription};
 use crate::job::watch_starts;
 
 /// The subscribers of an engine's events.
-#[derive(Default)]
 pub(super) struct Observers {
     any: AtomicBool,
-    list: Mutex<Vec<Subscriber>>,
+    /// `None` when there will be no more events.
+    list: Mutex<Option<Vec<Subscriber>>>,
+}
+
+impl Default for Observers {
+    fn default() -> Self {
+        Self { any: AtomicBool::new(false), list: Mutex::new(Some(Vec::new())) }
+    }
 }
 
 impl Observers {
     fn add(&self, subscriber: Subscriber) {
         let mut list = self.list.lock();
+        let Some(list) = &mut *list else { return };
         list.push(subscriber);
         if !self.any.swap(true, Ordering::SeqCst) {
             watch_starts(true);
@@ -36,6 +43,7 @@ impl Observers {
         }
         let event = event();
         let mut list = self.list.lock();
+        let Some(list) = &mut *list else { return };
         list.retain(|subscriber| subscriber.tell(event.clone()));
         if list.is_empty() && self.any.swap(false, Ordering::SeqCst) {
             watch_starts(false);
@@ -44,7 +52,7 @@ impl Observers {
 
     /// There will be no more events.
     pub(super) fn end(&self) {
-        self.list.lock().clear();
+        *self.list.lock() = None;
         if self.any.swap(false, Ordering::SeqCst) {
             watch_starts(false);
         }
@@ -55,10 +63,7 @@ impl Dispatcher {
     /// The events from now on, of which so many may wait to be read.
     pub(crate) fn subscribe(&self, capacity: usize) -> Events {
         let (subscriber, events) = subscription(capacity);
-        // An engine that has ended has no events.
-        if !*self.ended_flag.lock() {
-            self.observers.add(subscriber);
-        }
+        self.observers.add(subscriber);
         events
     }
 }

@@ -20,12 +20,17 @@ impl Dispatcher {
     /// Finishes (`drain`) or cancels what is there, then ends every thread and process.
     ///
     /// Called by a thread of the engine itself (a job dropped the last `Engine`), it hands over
-    /// to a thread of its own, for no thread can wait for its own end. Called again, by a thread
-    /// from outside, it waits for the end that another thread brings about.
+    /// to a thread of its own, for no thread can wait for its own end. Called again, it cancels what
+    /// another thread drains, if it is not to drain itself; and, by a thread from outside, waits for
+    /// the end that the other one brings about.
     pub(crate) fn shutdown(self: std::sync::Arc<Self>, drain: bool) {
         self.close();
         let from_inside = self.is_own_thread();
         if self.ending.swap(true, Ordering::SeqCst) {
+            // The other may drain for long.
+            if !drain {
+                self.cancel_all(CancelReason::Shutdown);
+            }
             if !from_inside {
                 let mut ended = self.ended_flag.lock();
                 self.ended_signal.wait_while(&mut ended, |ended| !*ended);

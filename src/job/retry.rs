@@ -132,7 +132,9 @@ impl fmt::Debug for Retry {
 pub(crate) fn judge(job: &dyn AnyJob, ok: bool) -> Ended {
     let head = job.head();
     let meta = head.meta();
-    match head.stop() {
+    // Read once: a limit that passes from here on comes too late.
+    let stop = head.stop();
+    match stop {
         Stop::No => {}
         Stop::Cancelled => return if ok { Ended::Done } else { Ended::Failed },
         timed_out => {
@@ -143,7 +145,7 @@ pub(crate) fn judge(job: &dyn AnyJob, ok: bool) -> Ended {
             job.store_error(JobError::timed_out(limit.unwrap_or_default()));
         }
     }
-    if ok && head.stop() == Stop::No {
+    if ok && stop == Stop::No {
         if let Some(meta) = meta {
             meta.callbacks.make_ready();
         }
