@@ -1,12 +1,50 @@
 //! Ending in good order when the program is told to end.
 
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
+use parking_lot::Mutex;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 
 use crate::engine::{Engine, Shutdown};
 use crate::error::{Error, Result};
+use crate::sys;
+
+/// The guards of this process, and what is true while there are none: then those signals that
+/// ended the program before the first of them do so again. (No handler is ever taken away: other
+/// threads may be in it.)
+static GUARDS: Mutex<(usize, Option<Arc<AtomicBool>>)> = Mutex::new((0, None));
+
+/// One guard more.
+fn enter() -> io::Result<()> {
+    let mut guards = GUARDS.lock();
+    let (count, none) = &mut *guards;
+    let none = match none {
+        Some(none) => none,
+        None => {
+            let flag = Arc::new(AtomicBool::new(false));
+            for signal in [SIGINT, SIGTERM].into_iter().filter(|&signal| sys::is_default(signal)) {
+                signal_hook::flag::register_conditional_default(signal, Arc::clone(&flag))?;
+            }
+            none.insert(flag)
+        }
+    };
+    none.store(false, Ordering::SeqCst);
+    *count += 1;
+    Ok(())
+}
+
+/// One guard less.
+fn leave() {
+    let mut guards = GUARDS.lock();
+    guards.0 -= 1;
+    if let (0, Some(none)) = &*guards {
+        none.store(true, Ordering::SeqCst);
+    }
+}
 
 /// While this exists, Ctrl-C and SIGTERM end an engine in good order; made by
 /// [`Engine::end_on_signals`].
@@ -21,7 +59,7 @@ use crate::error::{Error, Result};
 /// drop(guard); // from here on it would end the program at once
 /// # Ok::<(), executor_engine::Error>(())
 /// ```
-#[must_use = "when it is dropped, signals do again what they did before"]
+#[must_use = "when it is dropped, signals end the program at once, if they did so before"]
 #[derive(Debug)]
 pub struct SignalGuard {
     handle: Handle,
@@ -48,8 +86,12 @@ impl Engine {
     /// # Ok::<(), executor_engine::Error>(())
     /// ```
     pub fn end_on_signals(&self) -> Result<SignalGuard> {
-        let mut signals = Signals::new([SIGINT, SIGTERM])
-            .map_err(|error| Error::io("signals cannot be handled", error))?;
+        let refused = |error| Error::io("signals cannot be handled", error);
+        enter().map_err(refused)?;
+        let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(|error| {
+            leave();
+            refused(error)
+        })?;
         let handle = signals.handle();
         let engine = self.clone();
         let thread = std::thread::Builder::new()
@@ -61,7 +103,13 @@ impl Engine {
                     if drain.is_none() {
                         log::info!(target: target, "signal {signal}: finishing what is there");
                         let engine = engine.clone();
-                        drain = Some(std::thread::spawn(move || engine.shutdown(Shutdown::Drain)));
+                        drain = std::thread::Builder::new()
+                            .name("executor-drain".into())
+                            .spawn(move || engine.shutdown(Shutdown::Drain))
+                            .inspect_err(|error| {
+                                log::error!(target: target, "no thread to drain on: {error}");
+                            })
+                            .ok();
                     } else {
                         log::info!(target: target, "signal {signal}: cancelling what is left");
                         engine.cancel_all();
@@ -71,7 +119,10 @@ impl Engine {
                     log::error!(target: "executor_engine::engine", "the drain panicked");
                 }
             })
-            .map_err(|error| Error::io("the thread for signals could not be started", error))?;
+            .map_err(|error| {
+                leave();
+                Error::io("the thread for signals could not be started", error)
+            })?;
         Ok(SignalGuard { handle, thread: Some(thread) })
     }
 }
@@ -79,6 +130,8 @@ impl Engine {
 impl Drop for SignalGuard {
     fn drop(&mut self) {
         self.handle.close();
+        // From here on, also while a drain that has begun goes on.
+        leave();
         if let Some(thread) = self.thread.take()
             && thread.thread().id() != std::thread::current().id()
         {

@@ -101,3 +101,24 @@ fn a_program_that_does_not_ask_is_ended_as_ever() {
         assert_eq!(status.signal(), Some(Signal::SIGTERM as i32));
     });
 }
+
+#[test]
+fn without_its_guard_a_program_is_ended_as_before() {
+    use std::os::unix::process::ExitStatusExt;
+    const TEST: &str = "without_its_guard_a_program_is_ended_as_before";
+    if role::plays(TEST) {
+        let engine = Engine::new().unwrap();
+        // Twice: what was before the second one is not what the first one made of it.
+        for _ in 0..2 {
+            drop(engine.end_on_signals().unwrap());
+        }
+        return program(false);
+    }
+    within(|| {
+        for signal in [Signal::SIGTERM, Signal::SIGINT] {
+            let (told, status) = run(TEST, |pid, _| kill(pid, signal).unwrap());
+            assert!(told.is_empty());
+            assert_eq!(status.signal(), Some(signal as i32));
+        }
+    });
+}

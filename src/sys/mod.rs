@@ -25,6 +25,8 @@ pub(crate) use fds::{
 };
 pub(crate) use init_array::{keep_linked, run_later_constructors};
 pub(crate) use page::Page;
+#[cfg(feature = "signals")]
+pub(crate) use process::is_default;
 pub(crate) use process::{
     Forked, add_blind_thread, children, environment, fork, group_has_members, kill_group,
     own_umask, peek_ended, reap, remove_variable, replace_environment, reset_signals, set_variable,

@@ -34,6 +34,16 @@ pub(crate) fn fork() -> io::Result<Forked> {
     })
 }
 
+/// Whether a signal does to this process what the system has it do by default.
+#[cfg(feature = "signals")]
+pub(crate) fn is_default(signal: i32) -> bool {
+    let mut now = mem::MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: with no new action this only writes the present one to `now`, which has room for it.
+    let asked = unsafe { libc::sigaction(signal, std::ptr::null(), now.as_mut_ptr()) } == 0;
+    // SAFETY: it was written, for the call succeeded.
+    asked && unsafe { now.assume_init() }.sa_sigaction == libc::SIG_DFL
+}
+
 /// How many threads this process has.
 pub(crate) fn thread_count() -> io::Result<usize> {
     // The link count of the directory is the number of entries and two.
