@@ -8,6 +8,7 @@ use std::time::Duration;
 use common::within;
 use executor_engine::Stream;
 use executor_engine::prelude::*;
+use serde::ser::SerializeTuple;
 use serde::{Deserialize, Serialize};
 
 type Values<T> = Result<Vec<T>, JobError>;
@@ -343,6 +344,12 @@ impl Serialize for Odd {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
             13 => Err(serde::ser::Error::custom("thirteen")),
+            14 => {
+                // Half of it is written when it panics.
+                let mut pair = serializer.serialize_tuple(2)?;
+                pair.serialize_element(&14)?;
+                panic!("fourteen")
+            }
             n => serializer.serialize_u8(n),
         }
     }
@@ -492,5 +499,85 @@ fn an_engine_that_goes_ends_its_streams() {
         drop(engine);
         let error = reader.find_map(Result::err).unwrap();
         assert!(error.is_cancelled(), "{error}");
+    });
+}
+
+#[task]
+fn late_odd(out: Yield<Odd>) -> Result<(), StreamStopped> {
+    (20..40).chain([7, 40]).try_for_each(|n| out.send(Odd(n)))
+}
+
+#[test]
+fn values_before_one_that_does_not_decode_are_read() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        for _ in 0..20 {
+            let job = engine.submit(ProcessJob::stream(late_odd, ()).buffer(100)).unwrap();
+            let mut reader = job.iter();
+            for n in 20..40 {
+                assert_eq!(reader.next().unwrap().unwrap().0, n);
+            }
+            let error = reader.next().unwrap().unwrap_err();
+            assert!(error.to_string().contains("does not decode: seven"), "{error}");
+        }
+    });
+}
+
+#[task]
+fn panicking_odd(out: Yield<Odd>) -> Result<(), StreamStopped> {
+    for n in 20..40 {
+        out.send(Odd(n))?;
+        let send = std::panic::AssertUnwindSafe(|| out.send(Odd(14)));
+        assert!(std::panic::catch_unwind(send).is_err());
+    }
+    Ok(())
+}
+
+#[test]
+fn a_value_whose_serialize_panics_leaves_nothing_behind() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let job = engine.submit(ProcessJob::stream(panicking_odd, ()).buffer(100)).unwrap();
+        let values: Vec<u8> = job.iter().map(|value| value.unwrap().0).collect();
+        assert_eq!(values, Vec::from_iter(20..40));
+        assert_eq!(job.status(), Status::Done);
+    });
+}
+
+#[task]
+fn refused_often(out: Yield<Odd>) -> Result<(), StreamStopped> {
+    for n in 20..40 {
+        assert!(out.send(Odd(13)).is_err());
+        assert!(out.ask(Odd(13)).is_err());
+        out.send(Odd(n))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_refused_value_takes_no_room() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        for buffer in [0, 1, 16] {
+            let job = ProcessJob::stream(refused_often, ()).buffer(buffer);
+            let job = engine.submit(job).unwrap();
+            let values: Vec<u8> = job.iter().map(|value| value.unwrap().0).collect();
+            assert_eq!(values, Vec::from_iter(20..40));
+        }
+    });
+}
+
+#[task]
+fn thousands(out: Yield<String>) -> Result<(), StreamStopped> {
+    (0..100).try_for_each(|_| out.send("x".repeat(3000)))
+}
+
+#[test]
+fn values_that_are_sent_together_may_be_larger_than_a_message() {
+    within(|| {
+        let engine = Engine::builder().max_message_bytes(10_000).build().unwrap();
+        let job = engine.submit(ProcessJob::stream(thousands, ()).buffer(200)).unwrap();
+        assert!(job.iter().all(|value| value.unwrap().len() == 3000));
+        assert_eq!(job.status(), Status::Done);
     });
 }

@@ -9,6 +9,7 @@
 //! One that may not send, or waits for an answer, reads the socket. Nothing but words on this stream
 //! comes there until it has ended.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -36,6 +37,11 @@ const KEEP: Duration = Duration::from_millis(1);
 
 /// The stream that this process is at.
 static STREAM: Mutex<Option<Arc<Stream>>> = Mutex::new(None);
+
+thread_local! {
+    /// Memory for this thread's next value.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 struct Stream {
     socket: Arc<OwnedFd>,
@@ -120,19 +126,17 @@ pub(super) fn is_over(error: &JobError) -> bool {
 
 impl Stream {
     fn send(&self, encode: Encode<'_>) -> Result<(), StreamStopped> {
+        let value = self.encoded(encode)?;
         self.spend()?;
         let mut outgoing = self.outgoing.lock();
-        let Outgoing { frame, values, .. } = &mut *outgoing;
-        let start = frame.len().max(HEADER);
-        frame.resize(start + 4, 0);
-        let length = self.put(frame, start + 4, encode);
-        match length {
-            Ok(length) => frame[start..start + 4].copy_from_slice(&length.to_le_bytes()),
-            Err(error) => {
-                frame.truncate(start);
-                return Err(error);
-            }
+        let more = value.len() - HEADER;
+        if outgoing.values > 0 && (outgoing.frame.len() - HEADER + more) as u64 > self.frame_cap {
+            self.flush(&mut outgoing);
         }
+        let Outgoing { frame, values, .. } = &mut *outgoing;
+        frame.resize(frame.len().max(HEADER), 0);
+        frame.extend_from_slice(&value[HEADER..]);
+        put_back(value);
         *values += 1;
         let at_once = *values == u16::MAX
             || frame.len() >= MANY
@@ -149,16 +153,16 @@ impl Stream {
     }
 
     fn ask(&self, encode: Encode<'_>) -> Result<Vec<u8>, StreamStopped> {
+        let mut frame = self.encoded(encode)?;
         self.spend()?;
         let ticket = self.last_ticket.fetch_add(1, Ordering::SeqCst);
-        let mut frame = vec![0; HEADER];
-        frame.extend_from_slice(&ticket.to_le_bytes());
-        self.put(&mut frame, HEADER + 4, encode)?;
+        frame[HEADER..HEADER + 4].copy_from_slice(&ticket.to_le_bytes());
         {
             let mut outgoing = self.outgoing.lock();
             self.flush(&mut outgoing);
             self.transmit(&mut frame, 1, NOTE_ASKING);
         }
+        put_back(frame);
         let mut answer = None;
         self.read_until(|incoming| {
             answer = incoming.answers.remove(&ticket);
@@ -167,20 +171,29 @@ impl Stream {
         answer.ok_or(StreamStopped(Why::Unread))
     }
 
-    /// Appends an encoded value; gives its length.
-    fn put(
-        &self,
-        frame: &mut Vec<u8>,
-        start: usize,
-        encode: Encode<'_>,
-    ) -> Result<u32, StreamStopped> {
-        if let Err(error) = encode(frame) {
+    /// An encoded value behind its length, as a frame of its own. It is made before there is the
+    /// right to send it, and apart from those that wait: one that is refused, or whose `Serialize`
+    /// panics, costs no credit and leaves nothing behind.
+    fn encoded(&self, encode: Encode<'_>) -> Result<Vec<u8>, StreamStopped> {
+        if self.ended.load(Ordering::SeqCst) {
+            return Err(StreamStopped(Why::Over));
+        }
+        if self.closed.load(Ordering::SeqCst) {
+            return Err(StreamStopped(Why::Unread));
+        }
+        let mut frame = SPARE.try_with(Cell::take).unwrap_or_default();
+        frame.clear();
+        frame.resize(HEADER + 4, 0);
+        if let Err(error) = encode(&mut frame) {
             let what = format!("a value of the stream does not encode: {error}");
             return Err(StreamStopped(Why::Codec(what)));
         }
-        let length = frame.len() - start;
+        let length = frame.len() - HEADER - 4;
         match u32::try_from(length) {
-            Ok(short) if (length + start) as u64 <= self.frame_cap => Ok(short),
+            Ok(short) if (length + 4) as u64 <= self.frame_cap => {
+                frame[HEADER..HEADER + 4].copy_from_slice(&short.to_le_bytes());
+                Ok(frame)
+            }
             _ => {
                 let cap = self.frame_cap;
                 let what = format!(
@@ -306,6 +319,13 @@ impl Stream {
         let _sending = super::worker::sending();
         let _ = sys::send_all(self.socket.as_fd(), frame);
     }
+}
+
+/// Keeps the memory of a value that is sent for this thread's next one.
+fn put_back(mut frame: Vec<u8>) {
+    frame.clear();
+    frame.shrink_to(4 * MANY);
+    let _ = SPARE.try_with(|spare| spare.set(frame));
 }
 
 /// Has the values that wait sent in a while; false if there is nobody to do it.

@@ -382,18 +382,18 @@ impl<Y: Send + 'static, S: Send + 'static> Channel<Y, S> {
         state.closed = true;
     }
 
-    fn decode(&self, bytes: &[u8]) -> Option<Y> {
-        let codec = self.codec.as_ref()?;
-        let error = match panics::catch_panic(|| (codec.decode)(bytes)) {
-            Ok(Ok(value)) => return Some(value),
-            Ok(Err(error)) => JobError::codec(format!(
+    fn decode(&self, bytes: &[u8]) -> Result<Y, JobError> {
+        let Some(codec) = &self.codec else {
+            return Err(JobError::codec("this stream has no worker".into()));
+        };
+        match panics::catch_panic(|| (codec.decode)(bytes)) {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(JobError::codec(format!(
                 "a value of the stream does not decode: {error}; its type must deserialize what \
                  it serializes"
-            )),
-            Err(panic) => JobError::panic(panic),
-        };
-        self.fail(error);
-        None
+            ))),
+            Err(panic) => Err(JobError::panic(panic)),
+        }
     }
 
     /// Puts values from a worker into the queue, unless nobody wants them.
@@ -430,16 +430,26 @@ impl<Y: Send + 'static, S: Send + 'static> AnyStream for Channel<Y, S> {
     fn accept(&self, bytes: &[u8]) -> bool {
         let mut items = VecDeque::new();
         let mut rest = bytes;
+        let mut fault = None;
         while let Some((length, more)) = rest.split_first_chunk() {
             let length = usize::try_from(u32::from_le_bytes(*length)).unwrap_or(usize::MAX);
             let Some((value, more)) = more.split_at_checked(length) else { break };
             rest = more;
-            let Some(value) = self.decode(value) else { break };
-            items.push_back(Item { value, ticket: None });
+            match self.decode(value) {
+                Ok(value) => items.push_back(Item { value, ticket: None }),
+                Err(error) => {
+                    fault = Some(error);
+                    break;
+                }
+            }
         }
+        if fault.is_none() && !rest.is_empty() {
+            fault = Some(JobError::codec("a worker's values are cut off".into()));
+        }
+        // Behind the values that came before it: once it has failed, a stream takes no more.
         self.put(items);
-        if !rest.is_empty() {
-            self.fail(JobError::codec("a worker's values are cut off".into()));
+        if let Some(error) = fault {
+            self.fail(error);
         }
         self.fault().is_none()
     }
@@ -449,7 +459,13 @@ impl<Y: Send + 'static, S: Send + 'static> AnyStream for Channel<Y, S> {
             self.fail(JobError::codec("a worker's value has no number".into()));
             return false;
         };
-        let Some(value) = self.decode(value) else { return false };
+        let value = match self.decode(value) {
+            Ok(value) => value,
+            Err(error) => {
+                self.fail(error);
+                return false;
+            }
+        };
         let ticket = Some(u32::from_le_bytes(*ticket));
         self.put(VecDeque::from([Item { value, ticket }]));
         true

@@ -188,6 +188,10 @@ impl<Y: Send + 'static, S: Send + 'static> Yield<Y, S> {
     /// # Errors
     /// Nobody reads the stream any more, or the job is to stop: return.
     ///
+    /// In a worker process also if the value cannot travel: it does not encode, or is larger than
+    /// [`max_message_bytes`](crate::EngineBuilder::max_message_bytes). Then it takes no room, and
+    /// other values can be sent after it.
+    ///
     /// ```
     /// # use executor_engine::prelude::*;
     /// # let engine = Engine::new()?;
