@@ -378,3 +378,28 @@ fn who_will_not_wait_for_a_drain_can_end_it() {
         }
     });
 }
+
+#[test]
+fn a_drain_that_a_job_asks_for_outlives_the_last_engine() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let inner = engine.clone();
+        let (start, asked, gate) = (Gate::new(), Gate::new(), Gate::new());
+        let (go, tell, pass) = (start.clone(), asked.clone(), gate.clone());
+        let job = move || {
+            go.pass();
+            inner.shutdown(Shutdown::Drain);
+            drop(inner);
+            tell.open();
+            pass.pass();
+        };
+        let first = engine.submit(ThreadJob::once(job, ())).unwrap();
+        let last = engine.submit(ThreadJob::new(|()| 1, (&first,))).unwrap();
+        start.open();
+        asked.pass();
+        let end = std::thread::spawn(move || drop(engine));
+        gate.open();
+        end.join().unwrap();
+        assert_eq!(last.status(), Status::Done);
+    });
+}

@@ -12,6 +12,11 @@ impl Dispatcher {
         self.closed.load(Ordering::SeqCst)
     }
 
+    /// Whether somebody shuts the engine down.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::SeqCst)
+    }
+
     /// Whether the calling thread runs this engine's jobs.
     pub(crate) fn is_own_thread(&self) -> bool {
         is_of(self.engine)

@@ -60,7 +60,9 @@ impl Owner {
 impl Drop for Owner {
     fn drop(&mut self) {
         context::unregister(self.dispatcher.engine());
-        self.shutdown(Shutdown::Cancel);
+        // A job may have asked for a drain, which then goes on.
+        let ending = self.dispatcher.is_ending();
+        self.shutdown(if ending { Shutdown::Drain } else { Shutdown::Cancel });
     }
 }
 
@@ -423,7 +425,8 @@ impl Engine {
     }
 
     /// Shuts the engine down: it takes no more jobs, finishes or cancels what it has, joins its
-    /// threads and reaps its processes. Further calls, and the drop, do nothing more.
+    /// threads and reaps its processes. A further call waits for the same end, and, if it is to cancel,
+    /// cancels what is still drained; the drop does nothing more.
     ///
     /// From inside one of the engine's own jobs it returns at once, and the rest happens when
     /// that job has returned.
