@@ -196,7 +196,10 @@ impl Dispatcher {
         if !matches!(answer, Ok(true)) || head.is_awaited_by(&me) {
             head.remove_thread(&me);
         }
-        self.desk.take().sleepers.leave(Place::Outside, &me);
+        let mut desk = self.desk.take();
+        desk.sleepers.leave(Place::Outside, &me);
+        // News may have come meanwhile that its bringer has left to us.
+        self.settle(desk);
         answer
     }
 
