@@ -25,7 +25,8 @@ fn enter() -> io::Result<()> {
     let none = match none {
         Some(none) => none,
         None => {
-            let flag = Arc::new(AtomicBool::new(false));
+            // True until all is done: what is half done leaves the program as it was.
+            let flag = Arc::new(AtomicBool::new(true));
             for signal in [SIGINT, SIGTERM].into_iter().filter(|&signal| sys::is_default(signal)) {
                 signal_hook::flag::register_conditional_default(signal, Arc::clone(&flag))?;
             }

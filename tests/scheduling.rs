@@ -14,6 +14,12 @@ use executor_engine::{JobKind, ManualClock};
 /// An engine with one thread, which is busy until the gate opens.
 fn busy(builder: executor_engine::EngineBuilder) -> (Engine, Gate) {
     let engine = builder.max_thread_jobs(1).max_jobs(1).build().unwrap();
+    let gate = occupy(&engine);
+    (engine, gate)
+}
+
+/// Keeps a thread of the engine busy until the gate opens.
+fn occupy(engine: &Engine) -> Gate {
     let (begun, gate) = (Gate::new(), Gate::new());
     let (tell, wait) = (begun.clone(), gate.clone());
     let job = move || {
@@ -22,7 +28,7 @@ fn busy(builder: executor_engine::EngineBuilder) -> (Engine, Gate) {
     };
     engine.submit(ThreadJob::new(job, ())).unwrap();
     begun.pass();
-    (engine, gate)
+    gate
 }
 
 type Log = Arc<Mutex<Vec<i32>>>;
@@ -279,14 +285,7 @@ fn what_waits_for_a_thread_neither_holds_units_nor_uses_up_a_rate() {
             .clock(&clock)
             .build()
             .unwrap();
-        let (begun, gate) = (Gate::new(), Gate::new());
-        let (tell, wait) = (begun.clone(), gate.clone());
-        let busy = move || {
-            tell.open();
-            wait.pass();
-        };
-        engine.submit(ThreadJob::new(busy, ())).unwrap();
-        begun.pass();
+        let gate = occupy(&engine);
         // Behind the busy one; the pool is handed plain jobs ahead, but not these.
         let log = Log::default();
         let held = engine.submit(notes(&log, 1).resource("gpu", 1)).unwrap();

@@ -108,7 +108,7 @@ impl Dispatcher {
 
     /// Notes that a job was named by another one, before it was submitted as far as is known: it
     /// could come to wait for itself.
-    pub(crate) fn is_named(&self, key: Key) {
+    pub(crate) fn note_named(&self, key: Key) {
         if key >= self.unnamed.load(Ordering::SeqCst) {
             self.unnamed.fetch_max(key + 1, Ordering::SeqCst);
         }

@@ -11,17 +11,12 @@ use crate::backend::{
 };
 use crate::clock::{Clock, ManualClock};
 use crate::condition::Zone;
-use crate::dispatcher::{Backends, Core, Dispatcher, Limits, Names, Rates};
+use crate::dispatcher::{Backends, Core, Dispatcher};
 use crate::error::{Error, Kind, Result};
 use crate::files;
 use crate::forkserver;
-use crate::job::{EngineId, JobKind, KindId, install_hook};
+use crate::job::{EngineId, JobKind, install_hook};
 
-/// How many jobs are handed to a pool beyond those that it executes, so that it need not wait
-/// for the dispatcher between two jobs.
-const WINDOW: usize = 1024;
-/// The same for process jobs, per worker.
-const WINDOW_PER_WORKER: usize = 64;
 /// A longer grace than this is no different, and clocks could not count it.
 const LONGEST_GRACE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
@@ -39,23 +34,23 @@ const LONGEST_GRACE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// ```
 #[derive(Clone, Debug)]
 pub struct EngineBuilder {
-    max_jobs: Option<usize>,
-    max_thread_jobs: usize,
-    max_blocking_jobs: usize,
-    max_process_jobs: usize,
-    max_jobs_per_worker: Option<u32>,
-    max_message_bytes: usize,
-    thread_stack_bytes: usize,
-    kill_grace: Duration,
-    keep_finished: usize,
-    worker_exe: Option<PathBuf>,
-    clock: Clock,
-    time_zone: Option<String>,
+    pub(super) max_jobs: Option<usize>,
+    pub(super) max_thread_jobs: usize,
+    pub(super) max_blocking_jobs: usize,
+    pub(super) max_process_jobs: usize,
+    pub(super) max_jobs_per_worker: Option<u32>,
+    pub(super) max_message_bytes: usize,
+    pub(super) thread_stack_bytes: usize,
+    pub(super) kill_grace: Duration,
+    pub(super) keep_finished: usize,
+    pub(super) worker_exe: Option<PathBuf>,
+    pub(super) clock: Clock,
+    pub(super) time_zone: Option<String>,
     pub(super) cache_dir: Option<PathBuf>,
-    priority_ageing: Duration,
-    resources: Vec<(String, u64)>,
-    kind_rates: Vec<(JobKind, u32, Duration)>,
-    tag_rates: Vec<(String, u32, Duration)>,
+    pub(super) priority_ageing: Duration,
+    pub(super) resources: Vec<(String, u64)>,
+    pub(super) kind_rates: Vec<(JobKind, u32, Duration)>,
+    pub(super) tag_rates: Vec<(String, u32, Duration)>,
 }
 
 impl Default for EngineBuilder {
@@ -434,73 +429,5 @@ impl EngineBuilder {
             })
             .map_err(|error| Error::io("the dispatcher could not be started", error))?;
         Ok(Engine::new_with(dispatcher, zone, cache))
-    }
-
-    fn limits(&self) -> (Limits, Names) {
-        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let mut rates = Rates::default();
-        for &(kind, starts, per) in &self.kind_rates {
-            let rate = rates.add(starts, nanos(per));
-            rates.set_kind(kind, rate);
-        }
-        let tags = self
-            .tag_rates
-            .iter()
-            .map(|(tag, starts, per)| (tag.clone(), rates.add(*starts, nanos(*per))));
-        let names = Names { tags: tags.collect(), resources: self.resources.clone() };
-        let mut per_kind = [0; KindId::COUNT];
-        per_kind[KindId::Local as usize] = 1;
-        per_kind[KindId::Thread as usize] = self.max_thread_jobs;
-        per_kind[KindId::Blocking as usize] = self.max_blocking_jobs;
-        per_kind[KindId::Process as usize] = self.max_process_jobs;
-        let mut window = [0; KindId::COUNT];
-        window[KindId::Local as usize] = WINDOW;
-        window[KindId::Thread as usize] = WINDOW;
-        window[KindId::Process as usize] = self.max_process_jobs.saturating_mul(WINDOW_PER_WORKER);
-        let limits = Limits {
-            max_jobs: self.max_jobs,
-            per_kind,
-            window,
-            ageing: nanos(self.priority_ageing),
-            resources: self.resources.iter().map(|&(_, units)| units).collect(),
-            rates,
-        };
-        (limits, names)
-    }
-
-    fn check(&self) -> Result<()> {
-        let settings = [
-            ("max_jobs", self.max_jobs.unwrap_or(1), "no job could ever run"),
-            ("max_thread_jobs", self.max_thread_jobs, "no thread job could ever run"),
-            ("max_blocking_jobs", self.max_blocking_jobs, "no blocking job could ever run"),
-            ("max_process_jobs", self.max_process_jobs, "no process job could ever run"),
-            (
-                "max_jobs_per_worker",
-                self.max_jobs_per_worker.unwrap_or(1) as usize,
-                "no worker could ever serve",
-            ),
-            ("max_message_bytes", self.max_message_bytes, "no message could ever pass"),
-            ("thread_stack_bytes", self.thread_stack_bytes, "no function could ever be called"),
-        ];
-        let rates = self.kind_rates.iter().map(|&(_, _, per)| per);
-        let mut rates = rates.chain(self.tag_rates.iter().map(|&(_, _, per)| per));
-        if rates.any(|per| per.is_zero()) {
-            let text = "a rate limit per no time limits nothing: give a time, e.g. a second";
-            return Err(Kind::InvalidSetting(text.into()).into());
-        }
-        if self.priority_ageing.is_zero() {
-            let text = "priority_ageing is 0, so priorities would mean nothing: give a time";
-            return Err(Kind::InvalidSetting(text.into()).into());
-        }
-        let starts = self.kind_rates.iter().map(|&(_, starts, _)| starts);
-        let starts = starts.chain(self.tag_rates.iter().map(|&(_, starts, _)| starts));
-        let least = starts.min().unwrap_or(1) as usize;
-        let rates = [("a rate limit", least, "no such job could ever start")];
-        match settings.into_iter().chain(rates).find(|&(_, value, _)| value == 0) {
-            None => Ok(()),
-            Some((name, _, so)) => {
-                Err(Kind::InvalidSetting(format!("{name} is 0, so {so}: give at least 1")).into())
-            }
-        }
     }
 }

@@ -282,7 +282,7 @@ impl Engine {
                 foreign = foreign.or(Some(head.id()));
             }
             if head.status() == Status::Created {
-                self.dispatcher().is_named(head.key());
+                self.dispatcher().note_named(head.key());
             }
             needs.push(Need::argument(head));
         });
@@ -291,7 +291,7 @@ impl Engine {
                 foreign = foreign.or(Some(named.id));
             }
             if named.watched.as_ref().is_none_or(|job| job.status() == Status::Created) {
-                self.dispatcher().is_named(named.key);
+                self.dispatcher().note_named(named.key);
             }
         }
         if let Some(id) = foreign {

@@ -6,6 +6,7 @@ mod context;
 mod control;
 mod front;
 mod jobs;
+mod limits;
 
 pub use builder::EngineBuilder;
 pub use front::{Engine, Shutdown, Stats};

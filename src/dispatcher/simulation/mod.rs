@@ -274,6 +274,9 @@ impl World {
             let counts = |running: &&Running| running.blocked_on.is_none();
             let of_kind = self.out.values().filter(counts).filter(|r| r.kind == kind).count();
             assert!(of_kind < self.limits.capacity(kind), "{key}: over the limit of its kind");
+            // What demands something goes only where it can begin.
+            let room = demands.is_empty() || of_kind < self.limits.per_kind[kind as usize];
+            assert!(room, "{key}: handed out with what it demands, to wait");
             let all = self.out.values().filter(counts).count();
             assert!(self.limits.max_jobs.is_none_or(|max| all < max), "{key}: over max_jobs");
         }

@@ -2,11 +2,13 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`any`] | a stream, whatever its types |
 //! | [`channel`] | what a stream's producer and its readers share: values, room, answers |
 //! | [`yielder`] | [`Yield`], the producer's end |
 //! | [`reader`] | [`Reader`], the other end, and what a handle of a stream can do |
 //! | [`producer`] | the jobs: their bodies and constructors |
 
+mod any;
 mod channel;
 mod producer;
 mod reader;
@@ -16,5 +18,5 @@ pub use producer::{Stream, StreamEnd, Streaming};
 pub use reader::Reader;
 pub use yielder::{StreamStopped, Yield};
 
-pub(crate) use channel::{AnyStream, Opening, Word};
+pub(crate) use any::{AnyStream, Opening, Word};
 pub(crate) use yielder::{Encode, Outlet, Why, send_by};

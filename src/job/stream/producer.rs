@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::channel::{AnyStream, Channel, Codec};
+use super::any::AnyStream;
+use super::channel::{Channel, Codec};
 use super::yielder::{StreamStopped, Yield};
 use crate::error::JobError;
 use crate::job::args::{ArgPack, Caller, IntoArgs};

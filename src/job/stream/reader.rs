@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
-use super::channel::{AnyStream, Channel, Item, Word};
+use super::any::{AnyStream, Word};
+use super::channel::{Channel, Item};
 use super::producer::Stream;
 use crate::error::{CancelReason, JobError};
 use crate::job::builder::Job;
