@@ -581,3 +581,88 @@ fn values_that_are_sent_together_may_be_larger_than_a_message() {
         assert_eq!(job.status(), Status::Done);
     });
 }
+
+#[test]
+fn a_stream_that_was_left_is_whole_again_when_it_is_rerun() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let job = engine.submit(ProcessJob::stream(count, (100,))).unwrap();
+        assert_eq!(job.iter().count(), 100);
+        job.rerun().unwrap();
+        assert_eq!(job.iter().take(3).count(), 3);
+        job.wait().unwrap();
+        assert_eq!(job.status(), Status::Done);
+        job.rerun().unwrap();
+        assert_eq!(job.iter().collect::<Values<_>>().unwrap(), Vec::from_iter(0..100));
+    });
+}
+
+#[test]
+fn what_does_not_decode_fails_every_attempt_though_nobody_reads() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let job = engine.submit(ProcessJob::stream(odd, (7,)).retries(1)).unwrap();
+        job.wait().unwrap();
+        assert_eq!((job.status(), job.attempt()), (Status::Failed, 2));
+    });
+}
+
+#[test]
+fn while_a_stream_waits_for_an_answer_other_jobs_run_in_its_stead() {
+    within(|| {
+        for engine in [
+            Engine::builder().max_process_jobs(1).build().unwrap(),
+            Engine::builder().max_process_jobs(1).max_jobs(1).build().unwrap(),
+        ] {
+            let job = engine.submit(ProcessJob::stream(total, ())).unwrap();
+            let mut reader = job.iter();
+            assert_eq!(reader.next().unwrap().unwrap(), 0);
+            for (i, sum) in [(1_u64, Some(2)), (2, Some(6)), (3, None)] {
+                let answer = engine.submit(ProcessJob::new(double, (i,))).unwrap();
+                let answer = i64::try_from(answer.result().unwrap()).unwrap();
+                assert_eq!(reader.send(answer).transpose().unwrap(), sum);
+            }
+            // Its permit is its own again, and only that.
+            let jobs = engine.submit_all((0..10).map(|i| ProcessJob::new(double, (i,)))).unwrap();
+            engine.wait().unwrap();
+            assert!(jobs.iter().all(|job| job.status() == Status::Done));
+        }
+    });
+}
+
+/// One question of its first attempt is never answered there; its second asks two.
+#[task]
+fn asks_in_vain(out: Yield<i64, i64>, ctx: JobContext) -> Result<(), StreamStopped> {
+    if ctx.attempt() == 1 {
+        let other = out.clone();
+        std::thread::spawn(move || other.ask(10));
+        out.ask(11)?;
+        std::process::abort();
+    }
+    let first = out.ask(20)?.unwrap_or(-1);
+    let second = out.ask(first)?.unwrap_or(-1);
+    out.send(second)
+}
+
+#[test]
+fn what_is_answered_to_an_attempt_that_is_over_reaches_no_other() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let job = ProcessJob::stream(asks_in_vain, (Context,)).retries(1);
+        let job = engine.submit(job).unwrap();
+        let [mut one, mut other] = [job.iter(), job.iter()];
+        let values = [&mut one, &mut other].map(|reader| reader.next().unwrap().unwrap());
+        let [mut reader, held] = match values {
+            [11, 10] => [one, other],
+            [10, 11] => [other, one],
+            _ => panic!("{values:?}"),
+        };
+        assert_eq!(reader.send(0).unwrap().unwrap(), 20);
+        // Says that no answer comes to the question of the first attempt.
+        drop(held);
+        assert_eq!(reader.send(5).unwrap().unwrap(), 5);
+        assert_eq!(reader.send(6).unwrap().unwrap(), 6);
+        assert!(reader.next().is_none());
+        assert_eq!(job.status(), Status::Done);
+    });
+}

@@ -4,9 +4,8 @@
 
 mod common;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::time::Duration;
 
 use common::{Gate, within};
@@ -589,5 +588,95 @@ fn a_value_that_panics_in_its_drop_hurts_nobody() {
         drop(job.iter());
         engine.wait().unwrap();
         assert_eq!(job.status(), Status::Done);
+    });
+}
+
+#[test]
+fn a_stream_that_was_left_is_whole_again_when_it_is_rerun() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let jobs = [
+            engine.submit(ThreadJob::stream(count, (100,))).unwrap(),
+            engine.submit(LocalJob::stream(count, (100,)).buffer(0)).unwrap(),
+        ];
+        for job in jobs {
+            // Read to its end; left in the middle; not read at all.
+            assert_eq!(job.iter().count(), 100);
+            job.rerun().unwrap();
+            assert_eq!(job.iter().take(3).count(), 3);
+            job.wait().unwrap();
+            assert_eq!(job.status(), Status::Done);
+            job.rerun().unwrap();
+            assert_eq!(job.iter().collect::<Values<_>>().unwrap(), Vec::from_iter(0..100));
+        }
+    });
+}
+
+/// What a reader answers to a question that nobody waits with any more is dropped at once, where its
+/// drop code may do what it likes, and is no answer to a later question.
+#[test]
+fn an_answer_that_comes_too_late_is_dropped() {
+    struct Answer(JobHandle<Stream<u32, Answer>>, mpsc::Sender<()>);
+    impl Drop for Answer {
+        fn drop(&mut self) {
+            // It can come to the stream.
+            drop(self.0.iter());
+            let _ = self.1.send(());
+        }
+    }
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let [asked, read, answered] = [Gate::new(), Gate::new(), Gate::new()];
+        let gates = (asked.clone(), read.clone(), answered.clone());
+        let asking = OnceLock::new();
+        let producer = move |out: Yield<u32, Answer>, ctx: JobContext| {
+            if ctx.attempt() == 1 {
+                let asks = std::thread::spawn(move || assert!(out.ask(1).is_err()));
+                let _ = asking.set(Mutex::new(Some(asks)));
+                gates.1.pass();
+                return Err("the first attempt fails while a question is open");
+            }
+            let asks = asking.get().and_then(|asks| asks.lock().unwrap().take());
+            asks.unwrap().join().unwrap();
+            gates.0.open();
+            gates.2.pass();
+            assert!(out.ask(2).unwrap().is_none(), "an answer to another question");
+            Ok(())
+        };
+        let job = ThreadJob::try_stream(producer, (Context,)).retries(1);
+        let job = engine.submit(job).unwrap();
+        let mut reader = job.iter();
+        assert_eq!(reader.next().unwrap().unwrap(), 1);
+        read.open();
+        asked.pass();
+        let (dropped, drops) = mpsc::channel();
+        let answer = Answer(job.clone(), dropped);
+        let reading = std::thread::spawn(move || {
+            assert_eq!(reader.send(answer).unwrap().unwrap(), 2);
+            assert!(reader.next().is_none());
+        });
+        drops.recv().unwrap();
+        answered.open();
+        reading.join().unwrap();
+        assert_eq!(job.status(), Status::Done);
+        assert!(drops.recv().is_err(), "dropped twice");
+    });
+}
+
+#[test]
+fn a_stream_is_awaited_and_is_an_argument_as_any_job() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let job = engine.submit(ThreadJob::stream(count, (3,))).unwrap();
+        let after = |_: Stream<u64>, x: u32| x + 1;
+        let after = engine.submit(ThreadJob::new(after, (&job, 1))).unwrap();
+        let reader = job.iter();
+        assert_eq!(after.status(), Status::Pending);
+        assert_eq!(reader.count(), 3);
+        executor_engine::block_on(job).unwrap();
+        assert_eq!(executor_engine::block_on(after).unwrap(), 2);
+        let fails = |_: Yield<u64>| Err::<(), _>("no");
+        let job = engine.submit(ThreadJob::try_stream(fails, ())).unwrap();
+        assert_eq!(executor_engine::block_on(job).unwrap_err().message(), "no");
     });
 }

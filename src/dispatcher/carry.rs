@@ -130,6 +130,9 @@ impl Dispatcher {
                     let retried = (Arc::clone(&payload), attempt, error);
                     desk.after.get_or_insert_default().retried.push(retried);
                 }
+                if let Some(stream) = head.stream().filter(|_| anew) {
+                    stream.reopen(&*payload);
+                }
                 head.again(anew);
             }
             Effect::Ask { key, question } => desk.after().questions.push((key, question)),

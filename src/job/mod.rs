@@ -69,4 +69,4 @@ pub(crate) use link::Link;
 pub(crate) use panics::{catch, catch_panic, drop_quietly, install_hook};
 pub(crate) use retry::judge;
 pub(crate) use status::Status;
-pub(crate) use stream::{Encode, Opening, Outlet, Why, Word, send_by};
+pub(crate) use stream::{Encode, Opening, Outlet, Says, Why, Word, send_by};

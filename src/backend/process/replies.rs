@@ -95,7 +95,7 @@ impl Shared {
             }
             pool.schedule(self);
         });
-        self.deliver(inbox);
+        let posted = self.deliver(inbox) || posted;
         for (job, range) in inbox.notes.drain(..) {
             if let Ok(progress) = codec::decode::<Progress>(inbox.decoder.bytes(range)) {
                 let progress = Progress::new(progress.fraction(), progress.message().into());

@@ -45,12 +45,15 @@ impl Shared {
         let result = f(&mut pool);
         let failures = std::mem::take(&mut pool.failures);
         let started = std::mem::take(&mut pool.started);
-        let lent = std::mem::take(&mut pool.lent);
-        drop(pool);
-        let begun = !started.is_empty() || !lent.is_empty();
+        let begun = !started.is_empty() || !pool.lent.is_empty();
         let posted = !failures.is_empty() || begun;
-        if let Some(reports) = self.reports.upgrade().filter(|_| begun) {
-            lent.into_iter().for_each(|(key, lent)| reports.post_lent(key, lent));
+        let reports = self.reports.upgrade().filter(|_| begun);
+        if let Some(reports) = &reports {
+            // Before the lock is let go: what another thread makes of this stream comes after it.
+            pool.lent.drain(..).for_each(|(key, lent)| reports.post_lent(key, lent));
+        }
+        drop(pool);
+        if let Some(reports) = reports {
             started.into_iter().for_each(|(key, at)| reports.post_started(key, at));
         }
         for (job, error) in failures {
@@ -62,7 +65,6 @@ impl Shared {
         (result, posted)
     }
 
-    /// Puts the news that a job has finished into the dispatcher's inbox.
     /// The calling thread is the backend's own.
     pub(super) fn enter_service(&self) {
         if let Some(reports) = self.reports.upgrade() {
@@ -70,6 +72,7 @@ impl Shared {
         }
     }
 
+    /// Puts the news that a job has finished into the dispatcher's inbox.
     pub(super) fn post(&self, job: &Arc<dyn AnyJob>, ok: bool) {
         if let Some(reports) = self.reports.upgrade() {
             reports.post_finished(job.head().key(), judge(&**job, ok));

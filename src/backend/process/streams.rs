@@ -3,9 +3,9 @@
 //! A worker that has a stream has nothing else: no job is sent behind it, and it is sent behind none.
 //! It may send as many values as it has credit for; the engine counts along, so that a worker that
 //! sends more breaks the protocol, and memory is bounded whatever it does. One whose credit is used
-//! up waits for its reader. Until it gets more, it does not count as busy, and its job lends its
-//! permit: else streams that wait to be read could keep those jobs from running that their reader
-//! waits for.
+//! up, or that has asked for an answer, waits for its reader. Until it gets what it waits for, it does
+//! not count as busy, and its job lends its permit: else streams that wait to be read could keep those
+//! jobs from running that their reader waits for.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::pool::Pool;
 use super::shared::Shared;
 use super::worker::{Inbox, Queued, Worker};
-use crate::job::{AnyJob, Opening, Word};
+use crate::job::{AnyJob, Opening, Says, Word};
 use crate::wire::frame::Header;
 use crate::wire::message::{NOTE_VALUES, STREAM_ANSWER, STREAM_CLOSE, STREAM_CREDIT};
 
@@ -21,12 +21,25 @@ use crate::wire::message::{NOTE_VALUES, STREAM_ANSWER, STREAM_CLOSE, STREAM_CRED
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Flow {
     seq: u32,
+    /// The number of the stream's opening.
+    opening: u32,
     credit: usize,
+    /// How many answers it waits for.
+    asking: usize,
+    /// It was told that nobody reads: it waits for nobody.
+    closed: bool,
+}
+
+impl Flow {
+    const fn awaits_reader(&self) -> bool {
+        !self.closed && (self.credit == 0 || self.asking > 0)
+    }
 }
 
 /// Values that a worker sent.
 pub(super) struct Values {
     job: Arc<dyn AnyJob>,
+    opening: u32,
     asking: bool,
     range: Range<usize>,
 }
@@ -41,13 +54,13 @@ impl Queued {
 impl Worker {
     /// Whether it waits until somebody reads what it sent.
     pub(super) fn awaits_reader(&self) -> bool {
-        self.flow.is_some_and(|flow| flow.credit == 0)
+        self.flow.is_some_and(|flow| flow.awaits_reader())
     }
 
     /// It was given a stream, as that request.
     pub(super) fn open_stream(&mut self, seq: u32, opening: Opening) {
-        let Opening { credit, closed } = opening;
-        self.flow = Some(Flow { seq, credit });
+        let Opening { number: opening, credit, closed } = opening;
+        self.flow = Some(Flow { seq, opening, credit, asking: 0, closed });
         if closed {
             self.say(seq, STREAM_CLOSE, &[]);
         } else {
@@ -60,7 +73,7 @@ impl Worker {
         self.out.push_word(&header.to_bytes(), body);
     }
 
-    /// Notes values that it sent. Says whether its credit is used up by them.
+    /// Notes values that it sent. Says whether it waits for its reader now, and did not before.
     ///
     /// # Errors
     /// It sent what it may not send.
@@ -78,14 +91,18 @@ impl Worker {
         if values == 0 || values > flow.credit {
             return Err(format!("{values} values of a stream, where it may send {}", flow.credit));
         }
+        let waited = flow.awaits_reader();
         flow.credit -= values;
-        let used_up = flow.credit == 0;
+        let asking = header.kind != NOTE_VALUES;
+        flow.asking += usize::from(asking);
+        let Flow { opening, .. } = *flow;
+        let waits = flow.awaits_reader() && !waited;
         let entry = self.in_flight.iter().find(|entry| entry.seq == header.seq);
         if let Some(job) = entry.and_then(|entry| entry.job.as_ref()) {
             let job = Arc::clone(&job.run.job);
-            into.push(Values { job, asking: header.kind != NOTE_VALUES, range });
+            into.push(Values { job, opening, asking, range });
         }
-        Ok(used_up)
+        Ok(waits)
     }
 }
 
@@ -95,26 +112,28 @@ impl Pool {
         let key = job.head().key();
         let same = |job: &Queued| job.run.job.head().key() == key;
         let Some(worker) = self.workers.values_mut().find(|worker| {
-            worker.flow.is_some()
+            worker.flow.is_some_and(|flow| flow.opening == word.opening)
                 && worker.in_flight.iter().any(|entry| entry.job.as_ref().is_some_and(same))
         }) else {
             return;
         };
-        let waited = worker.awaits_reader();
         let Some(flow) = &mut worker.flow else { return };
+        let waited = flow.awaits_reader();
+        match &word.says {
+            Says::Credit(more) => flow.credit += more,
+            Says::Answer(..) => flow.asking = flow.asking.saturating_sub(1),
+            Says::Close => flow.closed = true,
+        }
+        if waited && !flow.awaits_reader() {
+            self.lent.push((key, false));
+        }
         let seq = flow.seq;
-        match word {
-            Word::Credit(more) => {
-                flow.credit += more;
-                worker.say(seq, STREAM_CREDIT, &number(*more));
-            }
-            Word::Answer(ticket, bytes) => {
+        match &word.says {
+            Says::Credit(more) => worker.say(seq, STREAM_CREDIT, &number(*more)),
+            Says::Answer(ticket, bytes) => {
                 worker.say(seq, STREAM_ANSWER, &[&ticket.to_le_bytes(), &bytes[..]].concat());
             }
-            Word::Close => worker.say(seq, STREAM_CLOSE, &[]),
-        }
-        if waited && !worker.awaits_reader() {
-            self.lent.push((key, false));
+            Says::Close => worker.say(seq, STREAM_CLOSE, &[]),
         }
         if let Some(threads) = &self.threads {
             worker.flush(&threads.epoll);
@@ -129,16 +148,23 @@ impl Shared {
         }
     }
 
-    /// Gives values to those who read them.
-    pub(super) fn deliver(&self, inbox: &mut Inbox) {
-        for Values { job, asking, range } in inbox.values.drain(..) {
+    /// Gives values to those who read them. True if something was posted by that.
+    pub(super) fn deliver(&self, inbox: &mut Inbox) -> bool {
+        let mut posted = false;
+        for Values { job, opening, asking, range } in inbox.values.drain(..) {
             let Some(stream) = job.head().stream() else { continue };
             let bytes = inbox.decoder.bytes(range);
-            let fine = if asking { stream.accept_asked(bytes) } else { stream.accept(bytes) };
+            let fine = if asking {
+                stream.accept_asked(opening, bytes)
+            } else {
+                stream.accept(opening, bytes)
+            };
             if !fine {
-                self.locked(|pool| pool.say(&job, &Word::Close));
+                let word = Word { opening, says: Says::Close };
+                posted |= self.locked(|pool| pool.say(&job, &word)).1;
             }
         }
+        posted
     }
 }
 

@@ -21,7 +21,8 @@ use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::any::{AnyStream, Opening, Word};
+use super::any::{AnyStream, Opening, Says, Word};
+use super::questions::{Fate, Questions};
 use super::yielder::{StreamStopped, Why};
 use crate::error::JobError;
 use crate::job::cell::AnyJob;
@@ -72,14 +73,16 @@ struct State<Y, S> {
     closed: bool,
     /// The run of the job that may send.
     run: Option<u32>,
-    last_ticket: u32,
-    answers: Vec<(u32, Option<S>)>,
+    /// How often the stream was given to a worker.
+    opening: u32,
+    questions: Questions<S>,
     /// Threads of the producer that sleep.
     producers: Vec<Thread>,
     /// Threads that wait for a value.
     waiting: Vec<Thread>,
     /// How many values were taken that the worker has no credit for yet.
     owed: usize,
+    /// Why this run cannot go on.
     fault: Option<JobError>,
 }
 
@@ -87,7 +90,7 @@ struct State<Y, S> {
 pub(super) struct Taken<Y> {
     pub(super) first: Item<Y>,
     /// What the worker is to be told, if the stream is a process job's.
-    pub(super) credit: usize,
+    pub(super) credit: Option<Word>,
 }
 
 impl<Y: Send + 'static, S: Send + 'static> Channel<Y, S> {
@@ -98,8 +101,8 @@ impl<Y: Send + 'static, S: Send + 'static> Channel<Y, S> {
             readers: 0,
             closed: false,
             run: None,
-            last_ticket: 0,
-            answers: Vec::new(),
+            opening: 0,
+            questions: Questions::new(),
             producers: Vec::new(),
             waiting: Vec::new(),
             owed: 0,
@@ -121,8 +124,9 @@ impl<Y: Send + 'static, S: Send + 'static> Channel<Y, S> {
     pub(super) fn end(&self) {
         let mut state = self.state.lock();
         state.run = None;
-        state.answers.clear();
+        let left = state.questions.end();
         wake(std::mem::take(&mut state.producers), state);
+        left.into_iter().for_each(panics::drop_quietly);
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -146,7 +150,7 @@ impl<Y: Send + 'static, S: Send + 'static> Channel<Y, S> {
             Why::Over
         } else if job.head().stop() != Stop::No {
             Why::ToStop
-        } else if state.closed {
+        } else if state.closed || state.fault.is_some() {
             Why::Unread
         } else {
             return None;
@@ -180,15 +184,15 @@ impl<Y: Send + 'static, S: Send + 'static> Channel<Y, S> {
             self.push(state, Item { value, ticket: None });
             return Ok(None);
         }
-        state.last_ticket = state.last_ticket.wrapping_add(1);
-        let ticket = state.last_ticket;
+        let ticket = state.questions.ask();
         self.push(state, Item { value, ticket: Some(ticket) });
         let mut state = self.state.lock();
         loop {
-            if let Some(at) = state.answers.iter().position(|(of, _)| *of == ticket) {
-                return Ok(state.answers.swap_remove(at).1);
+            if let Some(answer) = state.questions.take(ticket) {
+                return Ok(answer);
             }
             if let Some(refusal) = Self::refusal(&state, &**job, run) {
+                state.questions.forget(ticket);
                 return Err(refusal);
             }
             state = self.sleep(state, job, |_| false);
@@ -239,11 +243,12 @@ impl<Y: Send + 'static, S: Send + 'static> Channel<Y, S> {
             taken += batch.len();
         }
         self.length.store(state.queue.len(), Ordering::SeqCst);
-        let mut credit = 0;
+        let mut credit = None;
         if self.codec.is_some() {
             state.owed += taken;
             if state.owed >= (state.capacity / 2).max(1) {
-                credit = std::mem::take(&mut state.owed);
+                let says = Says::Credit(std::mem::take(&mut state.owed));
+                credit = Some(Word { opening: state.opening, says });
             }
         }
         wake(std::mem::take(&mut state.producers), state);
@@ -279,37 +284,43 @@ impl<Y: Send + 'static, S: Send + 'static> Channel<Y, S> {
 
     /// Answers a value; gives what a worker is to be told.
     pub(super) fn answer(&self, ticket: u32, answer: Option<S>) -> Option<Word> {
-        if let Some(codec) = &self.codec {
-            let mut bytes = Vec::new();
-            return match panics::catch_panic(|| (codec.encode)(&answer, &mut bytes)) {
-                Ok(Ok(())) => Some(Word::Answer(ticket, bytes)),
-                Ok(Err(error)) => {
-                    self.fail(JobError::codec(format!("the answer does not encode: {error}")));
-                    Some(Word::Close)
-                }
-                Err(panic) => {
-                    self.fail(JobError::panic(panic));
-                    Some(Word::Close)
-                }
-            };
-        }
         let mut state = self.state.lock();
-        if state.run.is_some() {
-            state.answers.push((ticket, answer));
-        }
+        let opening = state.opening;
+        let fate = state.questions.answer(ticket, answer);
         wake(std::mem::take(&mut state.producers), state);
-        None
+        match fate {
+            Fate::Kept => None,
+            Fate::There(number, answer) => Some(self.encode(opening, number, answer)),
+            Fate::Unwanted(answer) => {
+                panics::drop_quietly(answer);
+                None
+            }
+        }
     }
 
-    /// One more reader. One of a job that has ended opens the stream again, for a rerun.
-    pub(super) fn add_reader(&self, reopen: bool) {
-        let mut state = self.state.lock();
-        state.readers += 1;
-        state.closed &= !reopen;
+    fn encode(&self, opening: u32, number: u32, answer: Option<S>) -> Word {
+        let mut bytes = Vec::new();
+        let encoded = match &self.codec {
+            Some(codec) => panics::catch_panic(|| (codec.encode)(&answer, &mut bytes)),
+            None => Ok(Ok(())),
+        };
+        panics::drop_quietly(answer);
+        let error = match encoded {
+            Ok(Ok(())) => return Word { opening, says: Says::Answer(number, bytes) },
+            Ok(Err(error)) => JobError::codec(format!("the answer does not encode: {error}")),
+            Err(panic) => JobError::panic(panic),
+        };
+        self.fail(opening, error);
+        Word { opening, says: Says::Close }
     }
 
-    /// One reader less; what it had not passed on goes back. True if the stream is closed by that.
-    pub(super) fn drop_reader(&self, batch: &mut VecDeque<Item<Y>>) -> bool {
+    pub(super) fn add_reader(&self) {
+        self.state.lock().readers += 1;
+    }
+
+    /// One reader less; what it had not passed on goes back. If the stream is closed by that, gives
+    /// what a worker is to be told.
+    pub(super) fn drop_reader(&self, batch: &mut VecDeque<Item<Y>>) -> Option<Word> {
         let mut state = self.state.lock();
         state.readers -= 1;
         if state.readers > 0 {
@@ -319,26 +330,28 @@ impl<Y: Send + 'static, S: Send + 'static> Channel<Y, S> {
             self.length.store(state.queue.len(), Ordering::SeqCst);
             let waiting = std::mem::take(&mut state.waiting);
             wake(waiting, state);
-            return false;
+            return None;
         }
         self.close(state)
     }
 
-    /// Nobody reads any more; true if that is new.
-    fn close(&self, mut state: MutexGuard<'_, State<Y, S>>) -> bool {
+    /// Nobody reads any more. Gives what a worker is to be told, if that is new.
+    fn close(&self, mut state: MutexGuard<'_, State<Y, S>>) -> Option<Word> {
         let new = !std::mem::replace(&mut state.closed, true);
+        let word = new.then_some(Word { opening: state.opening, says: Says::Close });
         let unread = std::mem::take(&mut state.queue);
         self.length.store(0, Ordering::SeqCst);
         wake(std::mem::take(&mut state.producers), state);
         panics::drop_quietly(unread);
-        new
+        word
     }
 
-    /// The stream cannot go on.
-    fn fail(&self, error: JobError) {
+    /// The run that has the stream since then cannot go on.
+    fn fail(&self, opening: u32, error: JobError) {
         let mut state = self.state.lock();
-        state.fault.get_or_insert(error);
-        state.closed = true;
+        if state.opening == opening {
+            state.fault.get_or_insert(error);
+        }
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<Y, JobError> {
@@ -356,9 +369,8 @@ impl<Y: Send + 'static, S: Send + 'static> Channel<Y, S> {
     }
 
     /// Puts values from a worker into the queue, unless nobody wants them.
-    fn put(&self, items: VecDeque<Item<Y>>) {
-        let mut state = self.state.lock();
-        if state.closed {
+    fn put(&self, mut state: MutexGuard<'_, State<Y, S>>, items: VecDeque<Item<Y>>) {
+        if state.closed || state.fault.is_some() {
             drop(state);
             return panics::drop_quietly(items);
         }
@@ -377,16 +389,16 @@ impl<Y: Send + 'static, S: Send + 'static> AnyStream for Channel<Y, S> {
     fn opening(&self) -> Opening {
         let mut state = self.state.lock();
         state.owed = 0;
-        if state.fault.take().is_some() && state.readers > 0 {
-            // What made the last run fail closed the stream for that run only.
-            state.closed = false;
-        }
-        let credit = state.capacity.max(1).saturating_sub(state.queue.len());
+        state.fault = None;
+        state.opening = state.opening.wrapping_add(1);
+        // Nothing but numbers: answers go to the worker at once.
+        drop(state.questions.end());
         // What waits from a run before is owed when it is taken.
-        Opening { credit, closed: state.closed }
+        let credit = state.capacity.max(1).saturating_sub(state.queue.len());
+        Opening { number: state.opening, credit, closed: state.closed }
     }
 
-    fn accept(&self, bytes: &[u8]) -> bool {
+    fn accept(&self, opening: u32, bytes: &[u8]) -> bool {
         let mut items = VecDeque::new();
         let mut rest = bytes;
         let mut fault = None;
@@ -406,28 +418,35 @@ impl<Y: Send + 'static, S: Send + 'static> AnyStream for Channel<Y, S> {
             fault = Some(JobError::codec("a worker's values are cut off".into()));
         }
         // Behind the values that came before it: once it has failed, a stream takes no more.
-        self.put(items);
+        self.put(self.state.lock(), items);
+        let fine = fault.is_none();
         if let Some(error) = fault {
-            self.fail(error);
+            self.fail(opening, error);
         }
-        self.fault().is_none()
+        fine
     }
 
-    fn accept_asked(&self, bytes: &[u8]) -> bool {
-        let Some((ticket, value)) = bytes.split_first_chunk() else {
-            self.fail(JobError::codec("a worker's value has no number".into()));
-            return false;
-        };
-        let value = match self.decode(value) {
-            Ok(value) => value,
-            Err(error) => {
-                self.fail(error);
-                return false;
+    fn accept_asked(&self, opening: u32, bytes: &[u8]) -> bool {
+        let asked = match bytes.split_first_chunk() {
+            Some((number, value)) => {
+                self.decode(value).map(|value| (u32::from_le_bytes(*number), value))
             }
+            None => Err(JobError::codec("a worker's value has no number".into())),
         };
-        let ticket = Some(u32::from_le_bytes(*ticket));
-        self.put(VecDeque::from([Item { value, ticket }]));
-        true
+        match asked {
+            Ok((number, value)) => {
+                let mut state = self.state.lock();
+                // One who was killed since waits for nothing.
+                let asks = state.opening == opening;
+                let ticket = asks.then(|| state.questions.ask_from(number));
+                self.put(state, VecDeque::from([Item { value, ticket }]));
+                true
+            }
+            Err(error) => {
+                self.fail(opening, error);
+                false
+            }
+        }
     }
 
     fn wake_producers(&self) {
@@ -435,9 +454,17 @@ impl<Y: Send + 'static, S: Send + 'static> AnyStream for Channel<Y, S> {
         wake(std::mem::take(&mut state.producers), state);
     }
 
-    fn handle_gone(&self) -> bool {
+    fn handle_gone(&self) -> Option<Word> {
         let state = self.state.lock();
-        state.readers == 0 && self.close(state)
+        if state.readers == 0 { self.close(state) } else { None }
+    }
+
+    fn reopen(&self, job: &dyn AnyJob) {
+        let mut state = self.state.lock();
+        // With the lock held: the last handle's end closes the stream after this, or was seen here.
+        if state.readers > 0 || !job.head().is_unheld() {
+            state.closed = false;
+        }
     }
 
     fn set_buffer(&self, values: usize) {

@@ -11,6 +11,7 @@
 mod any;
 mod channel;
 mod producer;
+mod questions;
 mod reader;
 mod yielder;
 
@@ -18,5 +19,5 @@ pub use producer::{Stream, StreamEnd, Streaming};
 pub use reader::Reader;
 pub use yielder::{StreamStopped, Yield};
 
-pub(crate) use any::{AnyStream, Opening, Word};
+pub(crate) use any::{AnyStream, Opening, Says, Word};
 pub(crate) use yielder::{Encode, Outlet, Why, send_by};

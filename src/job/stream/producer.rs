@@ -34,7 +34,8 @@ use crate::wire::codec;
 /// # Ok::<(), executor_engine::Error>(())
 /// ```
 ///
-/// So it is no argument of other jobs; a reader is:
+/// So as an argument of another job it says that the stream has ended, and no more. What is to have
+/// the values is given a reader:
 /// ```
 /// # use executor_engine::prelude::*;
 /// # let engine = Engine::new()?;
@@ -47,6 +48,14 @@ use crate::wire::codec;
 /// ```
 #[derive(Debug)]
 pub struct Stream<Y, S = ()>(PhantomData<fn() -> (Y, S)>);
+
+impl<Y, S> Clone for Stream<Y, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<Y, S> Copy for Stream<Y, S> {}
 
 /// The arguments of a stream's function: a tuple that begins with a [`Yield`]. Implemented for all
 /// of them, up to twelve.

@@ -59,7 +59,7 @@ pub struct Reader<Y: Send + 'static, S: Send + 'static = ()> {
 
 impl<Y: Send + 'static, S: Send + 'static> Reader<Y, S> {
     fn new(job: Arc<dyn AnyJob>, channel: Arc<Channel<Y, S>>) -> Self {
-        channel.add_reader(job.head().status().is_finished());
+        channel.add_reader();
         Self { job, channel, batch: VecDeque::new(), question: None, told: None, vain: false }
     }
 
@@ -119,8 +119,8 @@ impl<Y: Send + 'static, S: Send + 'static> Reader<Y, S> {
 
     fn take(&mut self) -> Option<Y> {
         let taken = self.channel.take(&mut self.batch)?;
-        if taken.credit > 0 {
-            self.tell(Word::Credit(taken.credit));
+        if let Some(word) = taken.credit {
+            self.tell(word);
         }
         Some(self.pass_on(taken.first))
     }
@@ -192,8 +192,8 @@ impl<Y: Send + 'static, S: Send + 'static> Drop for Reader<Y, S> {
     fn drop(&mut self) {
         // Whoever reads on must not wait for an answer that cannot come.
         self.answer(None);
-        if self.channel.drop_reader(&mut self.batch) {
-            self.tell(Word::Close);
+        if let Some(word) = self.channel.drop_reader(&mut self.batch) {
+            self.tell(word);
         }
     }
 }
@@ -266,11 +266,11 @@ impl<K, Y: Send + 'static, S: Send + 'static> Job<K, Stream<Y, S>> {
 impl<T> JobHandle<T> {
     /// The last handle of a stream is dropped.
     pub(in crate::job) fn leave_stream(&self, stream: &dyn AnyStream) {
-        if stream.handle_gone()
+        if let Some(word) = stream.handle_gone()
             && let Some(link) = self.job().head().link()
         {
             let job: Arc<dyn AnyJob> = Arc::clone(self.job()).into_any_job();
-            link.tell_stream(&job, Word::Close);
+            link.tell_stream(&job, word);
         }
     }
 }
