@@ -63,6 +63,35 @@ fn a_jobs_life_in_order() {
 }
 
 #[test]
+fn progress_is_told_between_the_start_and_the_end() {
+    within(|| {
+        let engine = Engine::builder().max_thread_jobs(2).max_process_jobs(2).build().unwrap();
+        let events = engine.events_with_capacity(100_000);
+        for _ in 0..300 {
+            engine.submit(ThreadJob::new(report, (Context,))).unwrap();
+            engine.submit(ProcessJob::new(report, (Context,))).unwrap();
+            engine.submit(LocalJob::new(report, (Context,))).unwrap();
+        }
+        engine.wait().unwrap();
+        drop(engine);
+        let mut lives: BTreeMap<JobId, Vec<&str>> = BTreeMap::new();
+        for event in events.iter() {
+            lives.entry(event.id()).or_default().push(match event {
+                JobEvent::Submitted { .. } => "submitted",
+                JobEvent::Started { .. } => "started",
+                JobEvent::Progress { .. } => "progress",
+                JobEvent::Finished { .. } => "finished",
+                other => panic!("{other:?}"),
+            });
+        }
+        assert_eq!(lives.len(), 900);
+        for life in lives.values() {
+            assert_eq!(*life, ["submitted", "started", "progress", "progress", "finished"]);
+        }
+    });
+}
+
+#[test]
 fn a_reader_that_falls_behind_is_told_how_much_it_missed() {
     within(|| {
         let engine = Engine::new().unwrap();

@@ -4,6 +4,7 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -49,6 +50,118 @@ fn higher_priorities_go_first_and_equal_ones_in_order() {
         gate.open();
         engine.wait().unwrap();
         assert_eq!(*log.lock().unwrap(), [3, 5, 1, 2, 6, 4]);
+    });
+}
+
+/// Without `max_jobs` an engine hands its pools more jobs than can begin. Those step back.
+#[test]
+fn a_priority_goes_before_what_a_pool_was_handed() {
+    within(|| {
+        let engine = Engine::builder().max_thread_jobs(1).build().unwrap();
+        for local in [false, true] {
+            let (log, begun, gate) = (Log::default(), Gate::new(), Gate::new());
+            let (tell, wait) = (begun.clone(), gate.clone());
+            let occupy = move || {
+                tell.open();
+                wait.pass();
+            };
+            let submit = |note: i32, priority: i32| {
+                let log = Arc::clone(&log);
+                let note = move || log.lock().unwrap().push(note);
+                match local {
+                    false => engine.submit(ThreadJob::new(note, ()).priority(priority)).unwrap(),
+                    true => engine.submit(LocalJob::new(note, ()).priority(priority)).unwrap(),
+                }
+            };
+            match local {
+                false => engine.submit(ThreadJob::new(occupy, ())).unwrap(),
+                true => engine.submit(LocalJob::new(occupy, ())).unwrap(),
+            };
+            begun.pass();
+            (0..3000).for_each(|note| drop(submit(note, 0)));
+            submit(-1, 1);
+            submit(-2, 2);
+            submit(3000, 0);
+            gate.open();
+            engine.wait().unwrap();
+            let log = log.lock().unwrap();
+            assert!(log.iter().copied().eq([-2, -1].into_iter().chain(0..3001)), "{:?}", &log[..9]);
+        }
+    });
+}
+
+#[task]
+fn wait_for(file: std::path::PathBuf) {
+    while !file.exists() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_priority_goes_before_what_waits_for_a_worker() {
+    within(|| {
+        let engine = Engine::builder().max_process_jobs(1).build().unwrap();
+        let gate = engine.cache_dir().unwrap().join("gate");
+        let first = engine.submit(ProcessJob::new(wait_for, (gate.clone(),))).unwrap();
+        let many = (0..1000).map(|_| ProcessJob::new(wait_for, (gate.clone(),)));
+        let many = engine.submit_all(many).unwrap();
+        let early = ProcessJob::new(wait_for, (gate.clone(),)).priority(1);
+        let early = engine.submit(early).unwrap();
+        std::fs::write(&gate, "").unwrap();
+        engine.wait().unwrap();
+        let started = |job: &JobHandle<()>| job.info().started_at().unwrap();
+        assert!(started(&first) < started(&early));
+        // Those that a worker was sent ahead stay with it: none while its jobs take long.
+        let before = many.iter().filter(|job| started(job) < started(&early)).count();
+        assert_eq!(before, 0);
+        assert!(many.iter().all(|job| job.status() == Status::Done));
+    });
+}
+
+#[test]
+fn priorities_beside_everything_else_lose_nothing() {
+    within(|| {
+        let engine = Engine::builder().max_thread_jobs(2).build().unwrap();
+        let runs: Arc<[_]> = (0..9000).map(|_| AtomicUsize::new(0)).collect();
+        let jobs: Vec<_> = std::thread::scope(|scope| {
+            let submitters: Vec<_> = (0..3_u64)
+                .map(|first| {
+                    let (engine, runs) = (&engine, &runs);
+                    let submit = move |i: u64| {
+                        let runs = Arc::clone(runs);
+                        let run = move || {
+                            runs[i as usize].fetch_add(1, Ordering::SeqCst);
+                            i
+                        };
+                        let priority = if i % 10 == 0 { (i % 3) as i32 } else { 0 };
+                        let job = ThreadJob::new(run, ()).priority(priority);
+                        let job = engine.submit(job).unwrap();
+                        match i % 11 {
+                            0 => job.cancel(),
+                            1 => assert_eq!(job.result().unwrap(), i),
+                            _ => {}
+                        }
+                        (i, job)
+                    };
+                    scope.spawn(move || {
+                        (0..3000).map(|i| 3 * i + first).map(submit).collect::<Vec<_>>()
+                    })
+                })
+                .collect();
+            submitters.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
+        engine.wait().unwrap();
+        for (i, job) in jobs {
+            let runs = runs[i as usize].load(Ordering::SeqCst);
+            match job.status() {
+                Status::Done => assert_eq!((job.result().unwrap(), runs), (i, 1)),
+                // Perhaps it ran when it was cancelled.
+                status => {
+                    assert!(status == Status::Cancelled && i % 11 == 0, "{i}: {status}");
+                    assert!(runs <= 1, "{i} ran {runs} times");
+                }
+            }
+        }
     });
 }
 

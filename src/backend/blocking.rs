@@ -65,6 +65,12 @@ impl Backend for BlockingBackend {
         self.streams.kick();
     }
 
+    fn take_back(&self) -> Vec<Run> {
+        let mut runs = self.jobs.take_back();
+        runs.extend(self.streams.take_back());
+        runs
+    }
+
     fn abort(&self, run: &Run) {
         super::abort_unclaimed(run, &self.jobs.shared.reports);
     }
@@ -109,6 +115,11 @@ impl Crew {
             // The receiver lives as long as `self`.
             let _ = sender.send(run);
         }
+    }
+
+    fn take_back(&self) -> Vec<Run> {
+        let runs = self.shared.queue.try_iter();
+        runs.inspect(|_| self.shared.tally.subtract(QUEUED)).collect()
     }
 
     fn kick(&self) {

@@ -71,6 +71,10 @@ impl Backend for LocalBackend {
         }
     }
 
+    fn take_back(&self) -> Vec<Run> {
+        self.queue.try_iter().collect()
+    }
+
     fn abort(&self, run: &Run) {
         super::abort_unclaimed(run, &self.reports);
     }

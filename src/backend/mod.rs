@@ -30,6 +30,8 @@ pub(crate) struct Run {
     pub(crate) job: Arc<dyn AnyJob>,
     /// Which run of the job; see [`Head::claim`](crate::job::Head::claim).
     pub(crate) run: u32,
+    /// When it became ready, for one that is pushed: monotonic, in nanoseconds.
+    pub(crate) ready: u64,
 }
 
 impl Run {
@@ -72,6 +74,10 @@ pub(crate) trait Backend: Send + Sync {
 
     /// Gets pushed runs going. Called after [`push`](Self::push)es, with no lock held.
     fn kick(&self);
+
+    /// Gives back the pushed runs that nobody has begun, in their order, as far as they are at hand:
+    /// one that is about to begin may stay. Called with the core locked.
+    fn take_back(&self) -> Vec<Run>;
 
     /// Somebody cancelled this pushed job. If it is not claimed yet, claim it, store nothing,
     /// and post that it finished; if it runs and can be stopped, stop it. Called with no lock

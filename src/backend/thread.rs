@@ -154,6 +154,12 @@ impl Backend for ThreadBackend {
         self.shared.feed();
     }
 
+    fn take_back(&self) -> Vec<Run> {
+        let shared = &self.shared;
+        let pop = || shared.queue.pop().inspect(|_| shared.tally.subtract(QUEUED));
+        std::iter::from_fn(pop).collect()
+    }
+
     fn abort(&self, run: &Run) {
         super::abort_unclaimed(run, &self.shared.reports);
     }

@@ -89,9 +89,9 @@ impl Dispatcher {
                 desk.refused = Some(why);
                 desk.after().forgotten.push(job);
             }
-            Effect::Start(job, kind) => {
+            Effect::Start { payload: job, kind, ready } => {
                 let run = job.head().run();
-                self.backends[kind as usize].push(Run { job, run });
+                self.backends[kind as usize].push(Run { job, run, ready });
                 desk.kicks |= 1 << kind as u8;
             }
             Effect::Grant { payload, granted } => {
@@ -101,11 +101,18 @@ impl Dispatcher {
                     .map(|(id, _, units)| (names[usize::from(id)].0.clone(), units));
                 payload.head().set_granted(named.collect());
             }
-            Effect::Recall(job) => {
-                let head = job.head();
-                if head.claim(head.run()) {
-                    head.again(false);
-                    self.news.push((News::Recalled(head.key()), at));
+            Effect::TakeBack(kind) => {
+                let mut recalled = Vec::new();
+                for run in self.backends[kind as usize].take_back() {
+                    // It stays claimed until the core has heard of it: nobody else takes it before.
+                    if run.claim() {
+                        recalled.push((run.job.head().key(), run.ready));
+                    }
+                    // Perhaps the last to hold the job.
+                    desk.after().forgotten.push(run.job);
+                }
+                if !recalled.is_empty() {
+                    self.news.push((News::Recalled(recalled), at));
                     self.desk.leave_news();
                 }
             }
@@ -113,7 +120,7 @@ impl Dispatcher {
             Effect::Abort(job, kind, stop) => {
                 job.head().set_stop(stop);
                 let run = job.head().run();
-                desk.after().aborts.push((Run { job, run }, kind));
+                desk.after().aborts.push((Run { job, run, ready: at }, kind));
             }
             Effect::Again { payload, anew } => {
                 let head = payload.head();

@@ -16,7 +16,7 @@ use std::collections::{HashSet, VecDeque};
 use super::edge::{Edge, Edges};
 use super::message::{Effect, Event, Key, Nanos, READERS, Refusal, Submission, Verdict};
 use super::node::{Needs, Node, Out, State};
-use super::ready::{Going, Limits, Ready};
+use super::ready::{Going, Limits, Ready, Waits};
 use super::table::Table;
 use super::waiting::{ended_otherwise, let_go_of, tell_cycle};
 use super::wheel::{TimerId, Wheel};
@@ -121,7 +121,12 @@ impl<P: Clone> Core<P> {
             }
             Event::Close => self.closed = true,
             Event::Pause { kind, paused } => self.pause(kind, paused, effects),
-            Event::Recalled { key } => self.recalled(key, effects),
+            Event::Recalled(jobs) => {
+                // The last first, and each to its place.
+                for (key, ready) in jobs.into_iter().rev() {
+                    self.recalled(key, ready, effects);
+                }
+            }
             // What was due has rung.
             Event::Tick => {}
             Event::ClockSet { offset } => self.clock_set(offset, effects),
@@ -130,6 +135,9 @@ impl<P: Clone> Core<P> {
         // What it has set for no later than now.
         self.ring(effects);
         while self.start_one(false, effects) {}
+        if let Some(kind) = self.ready.take_overtaken() {
+            effects.push(Effect::TakeBack(kind));
+        }
         self.watch_rates();
     }
 
@@ -234,12 +242,18 @@ impl<P: Clone> Core<P> {
     }
 
     pub(super) fn make_ready(&mut self, key: Key) {
+        self.make_ready_since(key, self.moment.now);
+    }
+
+    /// A job is ready, and was so at that time already.
+    pub(super) fn make_ready_since(&mut self, key: Key, since: Nanos) {
         let now = self.moment.now;
         if let Some(node) = self.nodes.get_mut(key) {
             node.state = State::Ready;
             let rules = node.needs.attempts_mut().map(|attempts| &attempts.rules);
             let priority = rules.map_or(0, |rules| rules.priority);
-            self.ready.push(key, node.kind, now, priority, rules.map(|rules| &rules.demands));
+            let demands = rules.map(|rules| &rules.demands);
+            self.ready.push(key, node.kind, Waits { since, now }, priority, demands);
         }
         self.watch(key, false);
     }
@@ -249,9 +263,9 @@ impl<P: Clone> Core<P> {
         let nodes = &mut self.nodes;
         let is_ready = |key| nodes.get(key).is_some_and(|node| node.state == State::Ready);
         let Some(going) = self.ready.next(over, self.moment.now, is_ready) else { return false };
-        let kind = going.kind;
+        let (kind, ready) = (going.kind, going.ready);
         if let Some(payload) = self.send_out(going, effects) {
-            effects.push(Effect::Start(payload, kind));
+            effects.push(Effect::Start { payload, kind, ready });
         }
         true
     }

@@ -105,9 +105,14 @@ impl Supplies {
         };
         let all = demands.resources.iter().all(there);
         if !all {
-            demands.resources.iter().for_each(|&(id, _)| kept[usize::from(id)] = true);
+            Self::keep(demands, kept);
         }
         all
+    }
+
+    /// Keeps what is demanded from others.
+    pub(crate) fn keep(demands: &Demands, kept: &mut [bool]) {
+        demands.resources.iter().for_each(|&(id, _)| kept[usize::from(id)] = true);
     }
 
     pub(crate) fn take(&mut self, demands: &Demands) -> Granted {
@@ -204,6 +209,14 @@ impl Rates {
             rate.due = rate.due.max(now).saturating_add(rate.interval);
         }
     }
+
+    /// A job has not started after all.
+    pub(crate) fn give_back(&mut self, demands: &Demands) {
+        for &id in &demands.rates {
+            let rate = &mut self.rates[usize::from(id)];
+            rate.due = rate.due.saturating_sub(rate.interval);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -227,6 +240,11 @@ mod tests {
             }
         }
         assert_eq!(started, [1000, 1000, 1000, 1100, 1200, 1300, 1400]);
+        // What did not start leaves its place to another.
+        assert_eq!(rates.opens(&demands, now), Some(1500));
+        rates.give_back(&demands);
+        assert_eq!(rates.opens(&demands, now), None);
+        rates.take(&demands, now);
         // After a rest, a burst again.
         now = 5000;
         for _ in 0..3 {

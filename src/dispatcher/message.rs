@@ -56,8 +56,10 @@ pub(crate) enum Event<P> {
     /// Jobs of this kind are not to be started any more, or again
     /// ([`Engine::pause`](crate::Engine::pause)).
     Pause { kind: KindId, paused: bool },
-    /// A job was taken back from its backend, which had not begun it ([`Effect::Recall`]).
-    Recalled { key: Key },
+    /// These jobs of one kind were taken back from their backend, which had not begun them
+    /// ([`Effect::TakeBack`]): in the order in which they were handed out, each with the time at which
+    /// it had become ready. All at once, for they are to compete with each other.
+    Recalled(Vec<(Key, Nanos)>),
     /// Time has passed: a deadline has come.
     Tick,
     /// The wall clock was set: its difference to the monotonic clock, in nanoseconds.
@@ -145,10 +147,11 @@ pub(crate) enum Effect<P> {
     Refuse(P, Refusal),
     /// The job goes out with these units of resources; what it was given before is void.
     Grant { payload: P, granted: Granted },
-    /// Take the job back from its backend, if that has not begun it; then [`Event::Recalled`].
-    Recall(P),
-    /// Hand the job to its backend.
-    Start(P, KindId),
+    /// Take the jobs of this kind back from their backend that it has not begun; then
+    /// [`Event::Recalled`].
+    TakeBack(KindId),
+    /// Hand the job, which became ready at that time, to its backend.
+    Start { payload: P, kind: KindId, ready: Nanos },
     /// The thread that asked for it may run the job.
     Inline(P),
     /// Tell the job why it is to stop, and ask the backend to stop it, or not to start it; it

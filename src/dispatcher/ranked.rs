@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::demands::Demands;
-use super::message::Key;
+use super::message::{Key, Nanos};
 use crate::job::KindId;
 
 /// A place in the order: when the job seems to have become ready, and which came first.
@@ -27,17 +27,23 @@ pub(super) struct Ranks {
 pub(super) struct Class {
     pub(super) kind: KindId,
     pub(super) demands: Demands,
-    jobs: BTreeMap<Rank, Key>,
+    /// Each with the time since which it is ready.
+    jobs: BTreeMap<Rank, (Key, Nanos)>,
 }
 
 impl Class {
     pub(super) fn len(&self) -> usize {
         self.jobs.len()
     }
+
+    /// Since when its first is ready.
+    pub(super) fn since(&self) -> Nanos {
+        self.jobs.first_key_value().map_or(Nanos::MAX, |(_, &(_, since))| since)
+    }
 }
 
 impl Ranks {
-    pub(super) fn insert(&mut self, rank: Rank, key: Key, kind: KindId, demands: Demands) {
+    pub(super) fn insert(&mut self, rank: Rank, job: (Key, Nanos), kind: KindId, demands: Demands) {
         let place = match self.places.get(&(kind, demands.clone())) {
             Some(&place) => place,
             None => {
@@ -58,7 +64,7 @@ impl Ranks {
         };
         let jobs = &mut self.classes[place].jobs;
         let head = jobs.first_key_value().map(|(&head, _)| head);
-        jobs.insert(rank, key);
+        jobs.insert(rank, job);
         if head.is_none_or(|head| rank < head) {
             head.map(|head| self.heads.remove(&head));
             self.heads.insert(rank, place);
@@ -70,10 +76,10 @@ impl Ranks {
     }
 
     /// Takes away the first of a class.
-    pub(super) fn remove(&mut self, head: Rank) -> Option<(Key, KindId, Demands)> {
+    pub(super) fn remove(&mut self, head: Rank) -> Option<((Key, Nanos), KindId, Demands)> {
         let place = self.heads.remove(&head)?;
         let class = &mut self.classes[place];
-        let key = class.jobs.remove(&head)?;
+        let job = class.jobs.remove(&head)?;
         let (kind, demands) = (class.kind, class.demands.clone());
         match class.jobs.first_key_value() {
             Some((&next, _)) => {
@@ -84,7 +90,7 @@ impl Ranks {
                 self.vacant.push(place);
             }
         }
-        Some((key, kind, demands))
+        Some((job, kind, demands))
     }
 
     /// The first of each class, in order, with its class.
@@ -99,7 +105,7 @@ impl Ranks {
                 .heads
                 .iter()
                 .filter(|(rank, place)| {
-                    self.classes[**place].jobs.get(rank).is_none_or(|&key| !is_ready(key))
+                    self.classes[**place].jobs.get(rank).is_none_or(|&(key, _)| !is_ready(key))
                 })
                 .map(|(&rank, _)| rank)
                 .collect();
@@ -122,16 +128,16 @@ mod tests {
         let mut ranks = Ranks::default();
         let demands = |id| Demands { resources: vec![(id, 1)], rates: Vec::new() };
         for (rank, key, id) in [(5, 50, 0), (3, 30, 1), (4, 40, 0), (1, 10, 0), (2, 20, 1)] {
-            ranks.insert((rank, 0), key, KindId::Thread, demands(id));
+            ranks.insert((rank, 0), (key, 0), KindId::Thread, demands(id));
         }
         let heads = |ranks: &Ranks| ranks.heads().map(|(rank, _)| rank.0).collect::<Vec<_>>();
         assert_eq!(heads(&ranks), [1, 2]);
-        assert_eq!(ranks.remove((1, 0)), Some((10, KindId::Thread, demands(0))));
+        assert_eq!(ranks.remove((1, 0)), Some(((10, 0), KindId::Thread, demands(0))));
         assert_eq!(heads(&ranks), [2, 4]);
         ranks.drop_stale(|key| key > 30);
         assert_eq!(heads(&ranks), [4]);
         assert_eq!(ranks.places.len(), 1);
-        ranks.insert((0, 0), 5, KindId::Local, demands(1));
+        ranks.insert((0, 0), (5, 0), KindId::Local, demands(1));
         assert_eq!(heads(&ranks), [0, 4]);
         assert_eq!(ranks.classes.len(), 2);
     }

@@ -64,6 +64,8 @@ pub(crate) struct Ready {
     rate_opens: Option<Nanos>,
     /// How many of them lack nothing but units of a resource, as of the last look.
     starving: usize,
+    /// A kind of which a job came that is to go before those that were handed out to wait.
+    overtaken: Option<KindId>,
 }
 
 #[derive(Clone, Copy)]
@@ -72,10 +74,19 @@ struct Entry {
     key: Key,
 }
 
+/// Since when a job is ready, and the time now.
+#[derive(Clone, Copy)]
+pub(crate) struct Waits {
+    pub(crate) since: Nanos,
+    pub(crate) now: Nanos,
+}
+
 /// A job that goes out.
 pub(crate) struct Going {
     pub(crate) key: Key,
     pub(crate) kind: KindId,
+    /// When it became ready, as far as is known.
+    pub(crate) ready: Nanos,
     pub(crate) granted: Granted,
 }
 
@@ -94,29 +105,55 @@ impl Ready {
             ready: 0,
             rate_opens: None,
             starving: 0,
+            overtaken: None,
         }
     }
 
-    /// A job became ready.
+    /// A job is ready.
     pub(crate) fn push(
         &mut self,
         key: Key,
         kind: KindId,
-        now: Nanos,
+        ready: Waits,
         priority: i32,
         demands: Option<&Demands>,
     ) {
         let lead = i128::from(priority) * i128::from(self.limits.ageing);
-        let rank = (i128::from(now) - lead, self.next_order);
+        let rank = (i128::from(ready.since) - lead, self.next_order);
         self.next_order += 1;
         self.ready += 1;
         let demands = self.limits.rates.demands(kind, demands);
         if priority == 0 && demands.is_empty() {
-            self.queues[kind as usize].push_back(Entry { rank, key });
+            let queue = &mut self.queues[kind as usize];
+            if ready.since == ready.now {
+                queue.push_back(Entry { rank, key });
+            } else {
+                // Back at its place, before those that came at the same moment: the last one comes
+                // back first.
+                let at = queue.partition_point(|entry| entry.rank.0 < rank.0);
+                queue.insert(at, Entry { rank: (rank.0, 0), key });
+            }
         } else {
-            self.ranked.insert(rank, key, kind, demands);
+            // One that comes back has overtaken them before.
+            let new = ready.since == ready.now;
+            if new && lead > 0 && self.reaches_into_window(kind) {
+                self.overtaken = Some(kind);
+            }
+            self.ranked.insert(rank, (key, ready.since), kind, demands);
             self.changed = true;
         }
+    }
+
+    /// Whether jobs of this kind are out that have to wait there.
+    fn reaches_into_window(&self, kind: KindId) -> bool {
+        !self.paused[kind as usize]
+            && self.permits[kind as usize] > self.limits.per_kind[kind as usize]
+    }
+
+    /// A kind whose jobs that wait with their backend are to be taken back: one came that is to go
+    /// before them.
+    pub(crate) fn take_overtaken(&mut self) -> Option<KindId> {
+        self.overtaken.take()
     }
 
     /// A ready job is ready no more, without having been [`next`](Self::next).
@@ -161,14 +198,15 @@ impl Ready {
         let mut first: Option<(Rank, KindId)> = None;
         for kind in KindId::ALL {
             let may = if over { !self.paused[kind as usize] } else { self.has_permit(kind) };
-            if self.queues[kind as usize].is_empty() || !may {
+            // Who is first in line matters to ranked ones even if none may go.
+            if self.queues[kind as usize].is_empty() || !may && self.ranked.is_empty() {
                 continue;
             }
             let queue = &mut self.queues[kind as usize];
             while queue.front().is_some_and(|entry| !is_ready(entry.key)) {
                 queue.pop_front();
             }
-            if let Some(entry) = queue.front()
+            if let Some(entry) = queue.front().filter(|_| may)
                 && first.is_none_or(|(rank, _)| entry.rank < rank)
             {
                 first = Some((entry.rank, kind));
@@ -179,17 +217,20 @@ impl Ready {
         } else if (self.changed || over || self.rate_opens.is_some_and(|at| at <= now))
             && let Some(rank) = self.first_ranked(over, now, is_ready)
             && first.is_none_or(|(other, _)| rank < other)
-            && let Some((key, kind, demands)) = self.ranked.remove(rank)
+            && let Some(((key, since), kind, demands)) = self.ranked.remove(rank)
         {
-            return Some(self.go(key, kind, &demands, now));
+            return Some(self.go(key, kind, &demands, Waits { since, now }));
         }
         let (_, kind) = first?;
         let entry = self.queues[kind as usize].pop_front()?;
-        Some(self.go(entry.key, kind, &Demands::default(), now))
+        let since = Nanos::try_from(entry.rank.0).unwrap_or(now);
+        Some(self.go(entry.key, kind, &Demands::default(), Waits { since, now }))
     }
 
     /// The first ranked job that may go. Units that one lacks are kept for it: who comes later
-    /// does not get them.
+    /// does not get them. So they are if it lacks a permit of its kind, is the next to get one, and
+    /// has waited as long as a step of priority is worth: else for ever there might be the one only
+    /// when the other is not. Before that they do not lie idle.
     fn first_ranked(
         &mut self,
         over: bool,
@@ -205,6 +246,12 @@ impl Ready {
             let kind = class.kind as usize;
             let may = if over { !self.paused[kind] } else { self.has_permit(class.kind) };
             if !may {
+                let first = self.queues[kind].front().is_none_or(|entry| rank < entry.rank);
+                let opens = self.limits.rates.opens(&class.demands, now);
+                let long = now.saturating_sub(class.since()) >= self.limits.ageing;
+                if first && long && opens.is_none() && !self.paused[kind] {
+                    Supplies::keep(&class.demands, &mut kept);
+                }
                 continue;
             }
             if let Some(at) = self.limits.rates.opens(&class.demands, now) {
@@ -223,11 +270,11 @@ impl Ready {
         None
     }
 
-    fn go(&mut self, key: Key, kind: KindId, demands: &Demands, now: Nanos) -> Going {
+    fn go(&mut self, key: Key, kind: KindId, demands: &Demands, ready: Waits) -> Going {
         self.ready -= 1;
         self.take(kind);
-        self.limits.rates.take(demands, now);
-        Going { key, kind, granted: self.supplies.take(demands) }
+        self.limits.rates.take(demands, ready.now);
+        Going { key, kind, ready: ready.since, granted: self.supplies.take(demands) }
     }
 
     /// A ready job goes out of its turn, over the limit of permits if need be, if all else that it
@@ -242,7 +289,7 @@ impl Ready {
         self.may_go_out_of_turn(kind, demands, now).then(|| {
             let demands = self.limits.rates.demands(kind, demands);
             self.changed = true;
-            self.go(key, kind, &demands, now)
+            self.go(key, kind, &demands, Waits { since: now, now })
         })
     }
 
@@ -270,6 +317,19 @@ impl Ready {
         self.permits[kind as usize] -= 1;
         self.total -= 1;
         self.changed = true;
+    }
+
+    /// Gives all back that a job took with it which has not begun.
+    pub(crate) fn give_back_unused(
+        &mut self,
+        kind: KindId,
+        granted: Granted,
+        demands: Option<&Demands>,
+    ) {
+        self.give_back(kind);
+        self.return_granted(granted);
+        let demands = self.limits.rates.demands(kind, demands);
+        self.limits.rates.give_back(&demands);
     }
 
     /// Gives units of resources back.
@@ -327,5 +387,99 @@ impl Ready {
     /// The permits that are out: per kind, and in all.
     pub(crate) fn permits(&self) -> ([usize; KindId::COUNT], usize) {
         (self.permits, self.total)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ready(max_jobs: Option<usize>, window: usize) -> Ready {
+        Ready::new(Limits {
+            max_jobs,
+            per_kind: [1; KindId::COUNT],
+            window: [window; KindId::COUNT],
+            ageing: 1000,
+            resources: vec![1],
+            rates: Rates::default(),
+        })
+    }
+
+    const THREAD: KindId = KindId::Thread;
+    const PROCESS: KindId = KindId::Process;
+
+    fn push(ready: &mut Ready, key: Key, kind: KindId, now: Nanos, priority: i32, units: u64) {
+        let resources = if units > 0 { vec![(0, units)] } else { Vec::new() };
+        let demands = Demands { resources, rates: Vec::new() };
+        ready.push(key, kind, Waits { since: now, now }, priority, Some(&demands));
+    }
+
+    fn next(ready: &mut Ready, now: Nanos) -> Option<Going> {
+        ready.next(false, now, |_| true)
+    }
+
+    #[test]
+    fn what_the_first_of_its_kind_lacks_is_kept_for_it() {
+        let mut ready = ready(None, 0);
+        push(&mut ready, 1, THREAD, 1, 0, 1);
+        push(&mut ready, 2, PROCESS, 2, 0, 0);
+        let unit = next(&mut ready, 2).unwrap();
+        let permit = next(&mut ready, 2).unwrap();
+        assert_eq!((unit.key, permit.key), (1, 2));
+        // It wants both: a permit for processes, and the unit.
+        push(&mut ready, 3, PROCESS, 3, 0, 1);
+        push(&mut ready, 4, THREAD, 4, 0, 1);
+        push(&mut ready, 5, PROCESS, 5, 0, 0);
+        ready.give_back(THREAD);
+        ready.return_granted(unit.granted);
+        let unit = next(&mut ready, 1002).unwrap();
+        assert_eq!(unit.key, 4, "it does not lie idle yet");
+        push(&mut ready, 6, THREAD, 1002, 0, 1);
+        ready.give_back(THREAD);
+        ready.return_granted(unit.granted);
+        assert!(next(&mut ready, 1003).is_none(), "the unit went to one that came later");
+        ready.give_back(PROCESS);
+        let both = next(&mut ready, 1004).unwrap();
+        assert_eq!(both.key, 3);
+        // One that is not first in its line keeps nothing from others.
+        push(&mut ready, 7, PROCESS, 1004, 0, 1);
+        ready.return_granted(both.granted);
+        assert_eq!(next(&mut ready, 3000).unwrap().key, 6);
+    }
+
+    #[test]
+    fn one_that_is_to_go_before_others_has_them_taken_back_and_they_keep_their_order() {
+        let mut ready = ready(None, 10);
+        for key in 1..6 {
+            push(&mut ready, key, THREAD, key, 0, 0);
+        }
+        let out: Vec<_> = std::iter::from_fn(|| next(&mut ready, 6)).collect();
+        assert_eq!(out.len(), 5);
+        push(&mut ready, 6, THREAD, 6, 0, 0);
+        push(&mut ready, 7, THREAD, 7, -1, 0);
+        assert_eq!(ready.take_overtaken(), None);
+        push(&mut ready, 8, THREAD, 8, 1, 0);
+        assert_eq!(ready.take_overtaken(), Some(THREAD));
+        assert_eq!(ready.take_overtaken(), None);
+        // The first has begun.
+        for job in out[1..].iter().rev() {
+            ready.give_back_unused(THREAD, Vec::new(), None);
+            let waits = Waits { since: job.ready, now: 9 };
+            ready.push(job.key, THREAD, waits, 0, None);
+        }
+        let mut order = Vec::new();
+        for _ in 0..7 {
+            assert!(next(&mut ready, 10).is_none(), "none waits with its backend");
+            ready.give_back(THREAD);
+            order.push(next(&mut ready, 10).unwrap().key);
+            if order.len() == 2 {
+                break;
+            }
+        }
+        assert_eq!(order, [8, 2]);
+        while let Some(job) = ready.next(true, 10, |_| true) {
+            order.push(job.key);
+        }
+        assert_eq!(order, [8, 2, 3, 4, 5, 6, 7]);
     }
 }

@@ -4,15 +4,18 @@ use super::message::{Event, Key, Nanos};
 use super::run::Dispatcher;
 use crate::backend::{Reports, enter_service};
 use crate::clock;
+use crate::info::Progress;
 use crate::job::Ended;
 
 /// What a backend tells of a run.
 pub(super) enum News {
     Started(Key),
-    /// The dispatcher itself has taken it back from its backend.
-    Recalled(Key),
+    /// The dispatcher itself has taken these back from their backend.
+    Recalled(Vec<(Key, Nanos)>),
     Ended(Key, Ended),
     Lent(Key, bool),
+    /// For those who want to hear of it.
+    Progress(Key, Box<Progress>),
 }
 
 impl Reports for Dispatcher {

@@ -35,6 +35,7 @@ use crate::clock::{self, Clock, Moment};
 use crate::condition::Question;
 use crate::error::CancelReason;
 use crate::event::JobEvent;
+use crate::id::JobId;
 use crate::job::{AnyJob, EngineId, KindId, Meta, drop_quietly};
 
 /// What the core carries for each job.
@@ -272,9 +273,17 @@ impl Dispatcher {
                 }
                 Event::Started { key }
             }
-            News::Recalled(key) => Event::Recalled { key },
+            News::Recalled(jobs) => {
+                let known = jobs.iter().filter_map(|&(key, _)| desk.core.get(key));
+                known.for_each(|job| job.head().again(false));
+                Event::Recalled(jobs)
+            }
             News::Ended(key, ended) => Event::Finished { key, ended },
             News::Lent(key, lent) => Event::Lent { key, lent },
+            News::Progress(key, progress) => {
+                let id = JobId::from_count(key);
+                return self.observers.tell(|| JobEvent::Progress { id, progress: *progress });
+            }
         };
         self.handle(desk, event, at);
     }

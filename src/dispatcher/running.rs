@@ -1,7 +1,7 @@
 //! Jobs that run: their attempts, what ends these, and what comes after.
 
 use super::core::Core;
-use super::message::{Effect, Key, Refusal, Submission, Verdict};
+use super::message::{Effect, Key, Nanos, Refusal, Submission, Verdict};
 use super::node::{Cause, Needs, Node, State};
 use crate::error::CancelReason;
 use crate::job::{Ended, KindId};
@@ -181,26 +181,27 @@ impl<P: Clone> Core<P> {
     pub(super) fn pause(&mut self, kind: KindId, paused: bool, effects: &mut Vec<Effect<P>>) {
         self.ready.set_paused(kind, paused);
         if paused {
-            let out = |node: &Node<P>| node.kind == kind && matches!(node.state, State::Out(_));
-            let payloads = self.nodes.iter().filter(|(_, node)| out(node));
-            let payloads = payloads.filter_map(|(_, node)| node.payload.clone());
-            effects.extend(payloads.map(Effect::Recall));
+            effects.push(Effect::TakeBack(kind));
         }
     }
 
-    /// A job that was out is ready again.
-    pub(super) fn recalled(&mut self, key: Key, effects: &mut Vec<Effect<P>>) {
+    /// A job that was out is ready again, and has been so since that time.
+    pub(super) fn recalled(&mut self, key: Key, ready: Nanos, effects: &mut Vec<Effect<P>>) {
         let Some(node) = self.nodes.get_mut(key) else { return };
         let State::Out(out) = node.state else { return };
         // Who called it off finds it gone from the backend.
         if out.cancelled.is_some() {
             return self.run_ended(key, Ended::Failed, effects);
         }
-        self.ready.give_back(node.kind);
         self.counts.out -= 1;
-        if let Some(attempts) = node.needs.attempts_mut() {
-            self.ready.return_granted(std::mem::take(&mut attempts.granted));
-        }
-        self.make_ready(key);
+        let kind = node.kind;
+        let attempts = node.needs.attempts_mut();
+        let granted = attempts.map(|attempts| {
+            let granted = std::mem::take(&mut attempts.granted);
+            (granted, &attempts.rules.demands)
+        });
+        let (granted, demands) = granted.unzip();
+        self.ready.give_back_unused(kind, granted.unwrap_or_default(), demands);
+        self.make_ready_since(key, ready);
     }
 }

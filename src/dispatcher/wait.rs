@@ -23,12 +23,12 @@ use std::time::Instant;
 use super::core::Core;
 use super::graph::Path;
 use super::message::{Event, Key, Nanos, Refusal};
+use super::reports::News;
 use super::run::{Desk, Dispatcher, Payload};
 use super::sleepers::Place;
 use crate::backend::{Here, Reports, execute, is_of};
 use crate::clock::{self, Timed};
 use crate::error::{CancelReason, Error, Kind, Result, StalledJob};
-use crate::event::JobEvent;
 use crate::id::JobId;
 use crate::job::{AnyJob, KindId, Link, Status, Stop, Word};
 
@@ -411,11 +411,18 @@ impl Link for Dispatcher {
         self.tell(Event::Cancel { key: job.head().key(), reason });
     }
 
-    fn progressed(&self, job: &Arc<dyn AnyJob>) {
-        self.observers.tell(|| JobEvent::Progress {
-            id: job.head().id(),
-            progress: job.head().progress().unwrap_or_default(),
-        });
+    fn progressed(&self, job: &Arc<dyn AnyJob>) -> bool {
+        let wanted = self.observers.any();
+        if wanted {
+            // Behind the news that the job has begun.
+            let progress = Box::new(job.head().progress().unwrap_or_default());
+            self.news.push((News::Progress(job.head().key(), progress), clock::now()));
+        }
+        wanted
+    }
+
+    fn take_in_news(&self) {
+        self.drive();
     }
 
     fn rerun_job(&self, job: &Arc<dyn AnyJob>) -> Result<()> {

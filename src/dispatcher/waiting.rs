@@ -9,6 +9,7 @@ use super::core::Core;
 use super::edge::Edge;
 use super::message::{Effect, Key, Nanos, Need, Nested, Verdict};
 use super::node::{Needs, Node, Out, State, Wants};
+use super::ready::Waits;
 use crate::clock::Moment;
 use crate::condition::{Statuses, Tree};
 use crate::error::{CancelReason, PanicInfo, Unsatisfiable};
@@ -103,7 +104,8 @@ impl<P: Clone> Core<P> {
             // Most jobs: no timer to be taken back, so nothing needs to be looked up again.
             if waits == 0 {
                 node.state = State::Ready;
-                self.ready.push(key, node.kind, self.moment.now, 0, None);
+                let now = self.moment.now;
+                self.ready.push(key, node.kind, Waits { since: now, now }, 0, None);
             }
             return None;
         };

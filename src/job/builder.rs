@@ -221,9 +221,8 @@ impl<K, T> Job<K, T> {
     /// of priority is worth as much as a time of waiting:
     /// [`priority_ageing`](crate::EngineBuilder::priority_ageing), a minute by default. Default: 0.
     ///
-    /// What was handed to a pool before it stays before it: without
-    /// [`max_jobs`](crate::EngineBuilder::max_jobs) that can be 1,024 short jobs for the threads,
-    /// and 64 for each worker. While a job with a priority waits for its pool, no more are.
+    /// What has begun goes on; and a busy worker may have been sent some process jobs ahead, if they
+    /// are short, which stay with it.
     ///
     /// ```
     /// # use executor_engine::prelude::*;

@@ -143,12 +143,10 @@ pub(crate) fn wake_sleepers_of(job: u64) {
     }
 }
 
-/// The job said how far it is.
-pub(crate) fn note_progress(job: &Arc<dyn AnyJob>, progress: Progress) {
+/// The job said how far it is. True if the engine's dispatcher is to be driven for that.
+pub(crate) fn note_progress(job: &Arc<dyn AnyJob>, progress: Progress) -> bool {
     job.head().set_progress(progress);
-    if let Some(link) = job.head().link() {
-        link.progressed(job);
-    }
+    job.head().link().is_some_and(|link| link.progressed(job))
 }
 
 /// From now on, contexts in this worker process tell progress so.
@@ -347,7 +345,13 @@ impl JobContext {
     pub fn progress(&self, fraction: f64, message: impl Into<String>) {
         let progress = Progress::new(fraction, message.into());
         match &self.0 {
-            Inner::Here(job) => note_progress(job, progress),
+            Inner::Here(job) => {
+                if note_progress(job, progress)
+                    && let Some(link) = job.head().link()
+                {
+                    link.take_in_news();
+                }
+            }
             Inner::There(_) => {
                 if let Some(tell) = TELL_ENGINE.get() {
                     tell(&progress);

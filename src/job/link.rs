@@ -29,8 +29,12 @@ pub(crate) trait Link: Send + Sync {
     /// Calls the job off.
     fn cancel_job(&self, job: &Arc<dyn AnyJob>, reason: CancelReason);
 
-    /// The job has said how far it is.
-    fn progressed(&self, job: &Arc<dyn AnyJob>);
+    /// The job has said how far it is. True if that was put into the dispatcher's inbox, for somebody
+    /// wants to hear of it: then [`take_in_news`](Self::take_in_news) must follow.
+    fn progressed(&self, job: &Arc<dyn AnyJob>) -> bool;
+
+    /// Lets the dispatcher act on its inbox. Call it with no lock held.
+    fn take_in_news(&self);
 
     /// Has the finished job run again.
     ///

@@ -99,6 +99,14 @@ impl Backend for ProcessBackend {
         }
     }
 
+    /// What was sent to a worker stays: it was claimed by that.
+    fn take_back(&self) -> Vec<Run> {
+        let queued = self.shared.locked(|pool| std::mem::take(&mut pool.queue)).0;
+        let mut runs: Vec<Run> = queued.into_iter().map(|queued| queued.run).collect();
+        runs.extend(std::iter::from_fn(|| self.shared.arrivals.pop()));
+        runs
+    }
+
     fn abort(&self, run: &Run) {
         if run.claim() {
             // It is somewhere in a queue, and will be dropped from there when its turn comes.

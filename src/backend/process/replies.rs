@@ -95,11 +95,11 @@ impl Shared {
             }
             pool.schedule(self);
         });
-        let posted = self.deliver(inbox) || posted;
+        let mut posted = self.deliver(inbox) || posted;
         for (job, range) in inbox.notes.drain(..) {
             if let Ok(progress) = codec::decode::<Progress>(inbox.decoder.bytes(range)) {
                 let progress = Progress::new(progress.fraction(), progress.message().into());
-                note_progress(&job, progress);
+                posted |= note_progress(&job, progress);
             }
         }
         let mut batch = Batch { posted, found: false };

@@ -90,7 +90,7 @@ struct World {
     rates: Rates,
     paused: [bool; KindId::COUNT],
     /// Taken back from backends that had not begun them; to be told.
-    recalled: Vec<Key>,
+    recalled: Vec<(Key, u64)>,
     /// The job that is being submitted, if it cannot be refused and would wait for itself.
     closes_cycle: Option<Key>,
     /// How often a job ended.
@@ -100,6 +100,8 @@ struct World {
 #[derive(Clone, Copy, Debug)]
 struct Running {
     kind: KindId,
+    /// When it became ready, if it waits with its backend.
+    ready: Option<u64>,
     blocked_on: Option<Key>,
     aborted: Option<Stop>,
     /// It has told that it began, and when.
@@ -163,16 +165,18 @@ impl World {
         self.check_waiting();
         while let Some(key) = self.core.forget_oldest() {
             assert!(self.jobs[&key].verdict.is_some(), "{key}: forgotten before its end");
+            self.core.sanity_check();
         }
-        self.core.sanity_check();
         effects
     }
 
     fn observe(&mut self, effect: &Effect<Key>) {
         match *effect {
             Effect::Refuse(..) => {}
-            Effect::Start(key, kind) => self.begin(key, kind),
-            Effect::Inline(key) => self.begin(key, self.jobs[&key].kind.expect("submitted")),
+            Effect::Start { payload: key, kind, ready } => self.begin(key, kind, Some(ready)),
+            Effect::Inline(key) => {
+                self.begin(key, self.jobs[&key].kind.expect("submitted"), None);
+            }
             Effect::Abort(key, _, stop) => {
                 let now = self.moment.now;
                 let job = &self.jobs[&key];
@@ -211,14 +215,19 @@ impl World {
                 let wanted = granted.iter().map(|&(id, units, _)| (id, units));
                 assert!(wanted.eq(self.jobs[&key].demands.resources.iter().copied()), "{key}");
             }
-            Effect::Recall(key) => {
-                let running = &self.out[&key];
-                assert!(self.paused[running.kind as usize], "{key}: recalled for no reason");
-                if running.began.is_none()
-                    && running.blocked_on.is_none()
-                    && self.rng.random_bool(0.5)
-                {
-                    self.recalled.push(key);
+            Effect::TakeBack(kind) => {
+                let counts = |r: &&Running| r.kind == kind && r.blocked_on.is_none();
+                let of_kind = self.out.values().filter(counts).count();
+                let full = of_kind > self.limits.per_kind[kind as usize];
+                assert!(self.paused[kind as usize] || full, "taken back for no reason");
+                for (&key, running) in &self.out {
+                    let ready = running.ready.filter(|_| running.began.is_none());
+                    if counts(&running)
+                        && let Some(ready) = ready
+                        && self.rng.random_bool(0.5)
+                    {
+                        self.recalled.push((key, ready));
+                    }
                 }
             }
             Effect::Ask { key, ref question } => {
@@ -253,7 +262,7 @@ impl World {
         }
     }
 
-    fn begin(&mut self, key: Key, kind: KindId) {
+    fn begin(&mut self, key: Key, kind: KindId, ready: Option<u64>) {
         let could = self.jobs[&key].could_start || self.holds(key, true);
         assert!(could, "{key}: started, though its condition never held");
         let job = self.jobs.get_mut(&key).expect("only known jobs start");
@@ -280,7 +289,7 @@ impl World {
             let all = self.out.values().filter(counts).count();
             assert!(self.limits.max_jobs.is_none_or(|max| all < max), "{key}: over max_jobs");
         }
-        let running = Running { kind, blocked_on: None, aborted: None, began: None };
+        let running = Running { kind, ready, blocked_on: None, aborted: None, began: None };
         assert!(self.out.insert(key, running).is_none(), "{key}: out twice");
     }
 
@@ -526,9 +535,9 @@ impl World {
 
     /// A job that is out says that it has begun.
     fn begin_a_run(&mut self) {
+        self.tell_recalled();
         let silent: Vec<Key> =
             self.out.iter().filter(|(_, r)| r.began.is_none()).map(|(&key, _)| key).collect();
-        self.tell_recalled();
         if let Some(key) = self.pick(&silent) {
             self.moment.now += 1;
             let now = self.moment.now;
@@ -546,6 +555,7 @@ impl World {
         let free = self.out.iter().filter(|(_, run)| may_end(run));
         let free: Vec<Key> = free.map(|(&key, _)| key).collect();
         let Some(key) = self.pick(&free) else { return };
+        self.out.get_mut(&key).expect("it was picked from there").ready = None;
         // Time passes first, which may be what its deadline waits for.
         self.moment.now += 1;
         self.handle_now(Event::Tick);
@@ -595,14 +605,29 @@ impl World {
     }
 
     fn tell_recalled(&mut self) {
-        while let Some(key) = self.recalled.pop() {
-            let running = self.out.remove(&key).expect("it was taken back from there");
-            let job = self.jobs.get_mut(&key).expect("it was submitted");
-            job.starts -= 1;
-            let called_off = matches!(running.aborted, Some(Stop::Cancelled));
-            self.handle_now(Event::Recalled { key });
-            assert_eq!(self.jobs[&key].ended().is_some(), called_off, "{key}: recalled");
+        let recalled = std::mem::take(&mut self.recalled);
+        if recalled.is_empty() {
+            return;
         }
+        let mut called_off = BTreeSet::new();
+        for (key, _) in &recalled {
+            let running = self.out.remove(key).expect("it was taken back from there");
+            let job = self.jobs.get_mut(key).expect("it was submitted");
+            job.starts -= 1;
+            if running.aborted.is_none() {
+                let demands = self.rates.demands(running.kind, Some(&job.demands));
+                self.rates.give_back(&demands);
+            }
+            if matches!(running.aborted, Some(Stop::Cancelled)) {
+                called_off.insert(*key);
+            }
+        }
+        self.handle_now(Event::Recalled(recalled.clone()));
+        for (key, _) in recalled {
+            let ended = self.jobs[&key].ended().is_some();
+            assert_eq!(ended, called_off.contains(&key), "{key}: recalled");
+        }
+        self.tell_recalled();
     }
 
     /// A finished job runs again; an unfinished one must not.
@@ -712,7 +737,8 @@ impl World {
                 on = READERS;
             }
             // Marked first: what the lent permit starts must not count this job.
-            self.out.get_mut(&key).expect("it was picked from there").blocked_on = Some(on);
+            let running = self.out.get_mut(&key).expect("it was picked from there");
+            (running.ready, running.blocked_on) = (None, Some(on));
             let lent = Event::Lent { key, lent: true };
             self.handle(if on == READERS { lent } else { Event::Blocked { key, on } });
         }
@@ -781,7 +807,7 @@ impl World {
         self.over = true;
         let effects = self.handle_now(Event::StartOne);
         self.over = false;
-        let started = effects.iter().any(|effect| matches!(effect, Effect::Start(..)));
+        let started = effects.iter().any(|effect| matches!(effect, Effect::Start { .. }));
         assert!(started || !may, "nothing was started, and something could be");
     }
 
@@ -917,7 +943,10 @@ fn a_cycle_is_refused_and_named() {
     let itself = super::message::Refusal::Cycle(vec![4]);
     assert_eq!(submit(&mut core, 4, &[4]), [Effect::Refuse(4, itself)]);
     core.sanity_check();
-    assert_eq!(submit(&mut core, 3, &[]), [Effect::Start(3, KindId::Thread)]);
+    assert_eq!(
+        submit(&mut core, 3, &[]),
+        [Effect::Start { payload: 3, kind: KindId::Thread, ready: 1 }]
+    );
 }
 
 #[test]

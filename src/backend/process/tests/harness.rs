@@ -81,7 +81,7 @@ impl Bench {
         job.job.head().set_meta(meta);
         job.job.head().submit(1);
         let any: Arc<dyn AnyJob> = Arc::clone(&job.job).into_any_job();
-        self.backend.push(Run { run: any.head().run(), job: any });
+        self.backend.push(Run { run: any.head().run(), job: any, ready: 0 });
         Pushed { job: job.job }
     }
 
@@ -121,7 +121,7 @@ impl Bench {
 
     pub(super) fn abort<T: Send + 'static>(&self, pushed: &Pushed<T>) {
         let job: Arc<dyn AnyJob> = Arc::clone(&pushed.job).into_any_job();
-        self.backend.abort(&Run { run: job.head().run(), job });
+        self.backend.abort(&Run { run: job.head().run(), job, ready: 0 });
     }
 
     /// No news are left over.
