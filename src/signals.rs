@@ -11,6 +11,7 @@ use signal_hook::iterator::{Handle, Signals};
 
 use crate::engine::{Engine, Shutdown};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::sys;
 
 /// The guards of this process, and what is true while there are none: then those signals that
@@ -98,6 +99,8 @@ impl Engine {
         let thread = std::thread::Builder::new()
             .name("executor-signals".into())
             .spawn(move || {
+                // The thread for the drain starts from it.
+                files::settle_new_thread();
                 let mut drain = None;
                 for signal in signals.forever() {
                     let target = "executor_engine::engine";

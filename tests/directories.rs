@@ -529,3 +529,59 @@ fn the_programs_directory_may_change_and_vanish() {
         assert!(status.unwrap().success());
     });
 }
+
+/// Callbacks and custom conditions are called by threads that start with the first of them, from
+/// wherever that happens.
+#[test]
+fn callbacks_and_conditions_are_where_the_program_is() {
+    role::apart("callbacks_and_conditions_are_where_the_program_is", || {
+        let scratch = Scratch::new();
+        let (first, second, job) =
+            (scratch.dir("first"), scratch.dir("second"), scratch.dir("job"));
+        let engine = Engine::builder().max_thread_jobs(1).build().unwrap();
+        // Both calls come from within a job that is elsewhere.
+        let look = || {
+            let cause = |ctx: JobContext| -> executor_engine::Result<_> {
+                let (tell, told) = mpsc::channel();
+                let (engine, also) = (ctx.engine()?, tell.clone());
+                let later = executor_engine::condition::after_delay("1h");
+                let cancelled = ThreadJob::new(|| (), ())
+                    .condition(later)
+                    .on_finished(move |_| tell.send(here()).expect("somebody listens"));
+                engine.submit(cancelled)?.cancel();
+                let called = told.recv().expect("it is called");
+                let asked = executor_engine::condition::custom(move |_| {
+                    also.send(here()).expect("somebody listens");
+                    true
+                });
+                engine.submit(ThreadJob::new(|| (), ()).condition(asked.every("1h")))?;
+                Ok([called, told.recv().expect("it is asked"), here()])
+            };
+            let cause = ThreadJob::try_new(cause, (Context,)).change_dir(&job);
+            engine.submit(cause).unwrap().result().unwrap()
+        };
+        for home in [&first, &second] {
+            std::env::set_current_dir(home).unwrap();
+            assert_eq!(look(), [home.clone(), home.clone(), job.clone()]);
+        }
+        std::env::set_current_dir("/").unwrap();
+    });
+}
+
+#[test]
+fn the_program_of_workers_is_the_one_that_was_meant_when_it_was_named() {
+    const TEST: &str = "the_program_of_workers_is_the_one_that_was_meant_when_it_was_named";
+    role::apart(TEST, || {
+        let scratch = Scratch::new();
+        let job = scratch.dir("job");
+        symlink(std::env::current_exe().unwrap(), scratch.0.join("program")).unwrap();
+        std::env::set_current_dir(&scratch.0).unwrap();
+        let engine = Engine::builder().worker_exe("./program").build().unwrap();
+        let cause = |ctx: JobContext| -> executor_engine::Result<_> {
+            Ok(ctx.engine()?.submit(ProcessJob::new(pwd, ()))?.result()?)
+        };
+        let cause = ThreadJob::try_new(cause, (Context,)).change_dir(&job);
+        assert_eq!(engine.submit(cause).unwrap().result().unwrap(), scratch.0);
+        std::env::set_current_dir("/").unwrap();
+    });
+}

@@ -25,6 +25,7 @@ thread_local! {
 /// engine's end, which a value that it drops can bring about.
 pub(crate) fn enter_service(engine: EngineId) {
     SERVANT.set(Some(engine));
+    files::settle_new_thread();
 }
 
 /// Whether this thread is one of the engine's, of whatever sort.

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use super::run::Dispatcher;
 use crate::backend::enter_service;
+use crate::files;
 use crate::job::EngineId;
 
 /// A thread that runs errands one after the other. It starts with the first.
@@ -47,6 +48,7 @@ impl<E: Send + 'static> Errands<E> {
                 enter_service(engine);
                 for errand in errands {
                     let Some(dispatcher) = dispatcher.upgrade() else { return };
+                    files::come_home();
                     run(&dispatcher, errand);
                 }
             })?;

@@ -35,6 +35,7 @@ use crate::clock::{self, Clock, Moment};
 use crate::condition::Question;
 use crate::error::CancelReason;
 use crate::event::JobEvent;
+use crate::files;
 use crate::id::JobId;
 use crate::job::{AnyJob, EngineId, KindId, Meta, drop_quietly};
 
@@ -166,6 +167,8 @@ impl Dispatcher {
     fn run(&self) {
         while !self.stop.load(Ordering::SeqCst) {
             let woken = self.alarm.sleep();
+            // Users' wakers and drops may be called here.
+            files::come_home();
             if woken.clock_set && self.clock.runs() {
                 self.tell(Event::ClockSet { offset: self.clock.moment().offset });
             }

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use super::run::Dispatcher;
 use crate::backend::is_of;
 use crate::error::CancelReason;
+use crate::files;
 
 impl Dispatcher {
     /// Whether submissions are refused.
@@ -49,9 +50,11 @@ impl Dispatcher {
             self.cancel_all(CancelReason::Shutdown);
         }
         let this = std::sync::Arc::clone(&self);
-        let spawned = std::thread::Builder::new()
-            .name("executor-shutdown".into())
-            .spawn(move || this.finish(drain));
+        let spawned =
+            std::thread::Builder::new().name("executor-shutdown".into()).spawn(move || {
+                files::settle_new_thread();
+                this.finish(drain);
+            });
         if let Err(error) = spawned {
             // Left to the next who comes from outside, if one does.
             self.ending.store(false, Ordering::SeqCst);

@@ -1,7 +1,7 @@
 //! [`EngineBuilder`]: every setting of an engine.
 
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -361,6 +361,9 @@ impl EngineBuilder {
     /// checked; what those functions call is not. And, where it cannot run code before `main`, call [`init`](crate::init) first
     /// thing in `main`.
     ///
+    /// A relative path is taken against the directory in which the engine is made; a bare name is
+    /// sought in `PATH`.
+    ///
     /// ```
     /// # use executor_engine::prelude::*;
     /// #[task]
@@ -382,7 +385,8 @@ impl EngineBuilder {
     ///
     /// # Errors
     /// A setting of zero where that means that nothing could ever run; a fork server whose
-    /// `main` was reached (see [`init`](crate::init)); a cache directory whose path is none; a thread that the system refuses.
+    /// `main` was reached (see [`init`](crate::init)); a cache directory or a worker's program
+    /// whose path is none; a thread that the system refuses.
     ///
     /// ```
     /// # use executor_engine::prelude::*;
@@ -394,8 +398,13 @@ impl EngineBuilder {
         if forkserver::token_present() {
             return Err(Kind::NotIntercepted.into());
         }
-        let cache = self.cache_dir.as_deref().map(files::absolute).transpose();
-        let cache = cache.map_err(|why| Kind::InvalidSetting(format!("cache_dir: {why}")))?;
+        let cache = absolute("cache_dir", self.cache_dir.as_deref())?;
+        // Its processes are started from wherever a thread happens to be. A bare name is sought.
+        let is_path = |program: &&Path| program.components().nth(1).is_some();
+        let worker_exe = match self.worker_exe.as_deref().filter(is_path) {
+            Some(path) => absolute("worker_exe", Some(path))?,
+            None => self.worker_exe.clone(),
+        };
         install_hook();
         let engine = EngineId::next();
         let zone = self.time_zone.as_deref().map(Zone::named).transpose();
@@ -413,7 +422,7 @@ impl EngineBuilder {
                     max_jobs_per_worker: self.max_jobs_per_worker,
                     max_frame_bytes: self.max_message_bytes,
                     kill_grace: self.kill_grace.min(LONGEST_GRACE),
-                    worker_exe: self.worker_exe,
+                    worker_exe,
                 };
                 [
                     Box::new(LocalBackend::new(engine, self.thread_stack_bytes, reports.clone())),
@@ -430,4 +439,10 @@ impl EngineBuilder {
             .map_err(|error| Error::io("the dispatcher could not be started", error))?;
         Ok(Engine::new_with(dispatcher, zone, cache))
     }
+}
+
+/// The path of that setting, as it is meant where the engine is made.
+fn absolute(setting: &str, path: Option<&Path>) -> Result<Option<PathBuf>> {
+    let whole = path.map(files::absolute).transpose();
+    whole.map_err(|why| Kind::InvalidSetting(format!("{setting}: {why}")).into())
 }

@@ -31,5 +31,5 @@ pub(crate) use private::make_job_directory;
 pub(crate) use process::{InPlace, is_lost};
 pub(crate) use surroundings::{Place, Surroundings};
 pub(crate) use thread::{
-    captured, is_capturing, is_plain, program_directory, run_in_place, settle_new_thread,
+    captured, come_home, is_capturing, is_plain, program_directory, run_in_place, settle_new_thread,
 };

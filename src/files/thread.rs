@@ -7,8 +7,9 @@
 //! which it no longer follows by itself.
 //!
 //! A new thread shares with the thread that starts it, not with the program. So once a thread has
-//! left, every new thread of an engine leaves as well. And since users' code may start threads, a
-//! thread leaves once more before each change: those stay where they are.
+//! left, every new thread of an engine leaves as well, and goes home; those that run no jobs, but
+//! callbacks and custom conditions, do so again before each of them. And since users' code may start
+//! threads, a thread leaves once more before each change: those stay where they are.
 //!
 //! Jobs are nested where one waits for another and runs it itself, and where rayon runs one
 //! inside another's waiting. The inner one then has its own place, and the outer one's is
@@ -48,12 +49,27 @@ pub(crate) fn is_plain() -> bool {
     FLAGS.get() == 0
 }
 
-/// Called first on a new thread that runs jobs.
+/// Called first on a new thread of an engine, whatever it does: it is not to stay in the directory
+/// of the job that happened to start it.
 pub(crate) fn settle_new_thread() {
     if ANY_APART.load(Ordering::Relaxed) {
         // It is refused to one thread and granted to another only by a filter of system calls
         // that came meanwhile; then the thread stays with the one that started it.
-        let _ = leave_the_others();
+        let _ = leave_the_others().and_then(|()| go_home());
+    }
+}
+
+/// Called on a thread that runs no jobs, before what may call foreign code: if it no longer follows
+/// the program into its directory, it is brought there. Next to no cost else.
+pub(crate) fn come_home() {
+    if FLAGS.get() & APART == 0 {
+        return;
+    }
+    if let Err(error) = leave_the_others().and_then(|()| go_home()) {
+        log::error!(
+            target: "executor_engine::job",
+            "a thread of the engine cannot follow the program into its directory: {error}"
+        );
     }
 }
 

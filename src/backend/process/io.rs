@@ -13,6 +13,7 @@ use nix::sys::eventfd::EventFd;
 use super::server::CONTROL;
 use super::shared::Shared;
 use super::threads::{Threads, WAKE};
+use crate::files;
 
 /// Starts the backend's threads.
 pub(super) fn start(shared: Arc<Shared>) -> io::Result<Threads> {
@@ -37,6 +38,7 @@ fn run(shared: &Arc<Shared>, epoll: &Epoll, wake: &EventFd, stop: &AtomicBool) {
                 return;
             }
         };
+        files::come_home();
         let mut posted = false;
         for event in &events[..n] {
             posted |= match event.data() {

@@ -19,6 +19,8 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use parking_lot::Mutex;
 
+use crate::files;
+
 /// How much is kept for errors.
 const TAIL_BYTES: usize = 4096;
 const TAIL_LINES: usize = 20;
@@ -156,6 +158,7 @@ impl Forwarder {
 
 impl Pipes {
     fn forward(&self) {
+        files::settle_new_thread();
         let mut events = [EpollEvent::empty(); 16];
         loop {
             let n = match self.epoll.wait(&mut events, EpollTimeout::NONE) {
