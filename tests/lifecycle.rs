@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use common::{DEADLINE, Gate, within};
 use executor_engine::CancelReason;
+use executor_engine::condition::after_delay;
 use executor_engine::prelude::*;
 
 fn running(engine: &Engine) -> (JobHandle<i32>, Gate) {
@@ -401,5 +402,59 @@ fn a_drain_that_a_job_asks_for_outlives_the_last_engine() {
         gate.open();
         end.join().unwrap();
         assert_eq!(last.status(), Status::Done);
+    });
+}
+
+#[test]
+fn a_drain_with_a_deadline_that_a_job_or_a_callback_asks_for_loses_nothing() {
+    fn asks(ctx: JobContext) -> executor_engine::Result<bool> {
+        Ok(ctx.engine()?.drain_for(DEADLINE))
+    }
+    fn by<K>(job: executor_engine::Job<K, bool>) {
+        let engine = Engine::new().unwrap();
+        let next = engine.submit(ThreadJob::new(|asked: bool| asked, (job.output(),))).unwrap();
+        engine.submit(job).unwrap();
+        assert!(!next.result().unwrap(), "not all is finished when it returns");
+        engine.shutdown(Shutdown::Drain);
+        assert_eq!(engine.stats().done, 2);
+    }
+    within(|| {
+        by(ThreadJob::try_new(asks, (Context,)));
+        by(ThreadJob::try_new(asks, (Context,)).blocking());
+        by(LocalJob::try_new(asks, (Context,)));
+        let engine = Engine::new().unwrap();
+        let (gate, inner) = (Gate::new(), engine.clone());
+        let pass = gate.clone();
+        let next = engine.submit(ThreadJob::new(move || pass.pass(), ())).unwrap();
+        let job = LocalJob::new(|| (), ()).on_finished(move |_| {
+            assert!(!inner.drain_for(DEADLINE));
+            gate.open();
+        });
+        engine.submit(job).unwrap();
+        next.result().unwrap();
+        engine.shutdown(Shutdown::Drain);
+        assert_eq!(engine.stats().done, 2);
+    });
+}
+
+#[test]
+fn a_deadline_that_a_job_sets_holds_for_itself() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let later = ThreadJob::new(|| (), ()).condition(after_delay("1h"));
+        let later = engine.submit(later).unwrap();
+        let asks = |ctx: JobContext| {
+            // A second, more patient one changes nothing; nor does the drain that the drop is.
+            let engine = ctx.engine().unwrap();
+            assert!(!engine.drain_for(Duration::from_millis(1)));
+            engine.shutdown(Shutdown::Drain);
+            while !ctx.is_cancelled() {
+                std::thread::yield_now();
+            }
+        };
+        let asks = engine.submit(ThreadJob::new(asks, (Context,))).unwrap();
+        asks.wait().unwrap();
+        drop(engine);
+        assert_eq!((asks.status(), later.status()), (Status::Cancelled, Status::Cancelled));
     });
 }

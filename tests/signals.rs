@@ -9,14 +9,27 @@ mod role;
 use std::io::{BufRead, BufReader};
 
 use common::within;
+use executor_engine::SignalGuard;
 use executor_engine::prelude::*;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 /// A program with a job that ends when it is cancelled, one that waits for a line, and one behind.
 fn program(guarded: bool) {
+    program_with(|engine| guarded.then(|| engine.end_on_signals().unwrap()));
+}
+
+fn program_with(guard: impl FnOnce(&Engine) -> Option<SignalGuard>) {
     let engine = Engine::builder().max_thread_jobs(1).build().unwrap();
-    let _guard = guarded.then(|| engine.end_on_signals().unwrap());
+    let _guard = guard(&engine);
+    let (first, second) = submit(&engine);
+    engine.wait().unwrap();
+    println!("\nended {} {}", first.status(), second.status());
+    closed(&engine);
+    println!("\nclosed");
+}
+
+fn submit(engine: &Engine) -> (JobHandle<()>, JobHandle<()>) {
     let patient = |ctx: JobContext| {
         println!("\nbegun");
         while !ctx.is_cancelled() && !std::path::Path::new(&path()).exists() {
@@ -25,12 +38,14 @@ fn program(guarded: bool) {
     };
     let first = engine.submit(ThreadJob::new(patient, (Context,))).unwrap();
     let second = engine.submit(ThreadJob::new(|()| (), (&first,))).unwrap();
-    engine.wait().unwrap();
-    println!("\nended {} {}", first.status(), second.status());
+    (first, second)
+}
+
+/// Waits until the engine takes no more jobs.
+fn closed(engine: &Engine) {
     while engine.submit(ThreadJob::new(|| (), ())).is_ok() {
         std::thread::yield_now();
     }
-    println!("\nclosed");
 }
 
 fn path() -> String {
@@ -120,5 +135,74 @@ fn without_its_guard_a_program_is_ended_as_before() {
             assert!(told.is_empty());
             assert_eq!(status.signal(), Some(signal as i32));
         }
+    });
+}
+
+#[test]
+fn a_drain_is_cut_short_when_its_time_is_up() {
+    const TEST: &str = "a_drain_is_cut_short_when_its_time_is_up";
+    if role::plays(TEST) {
+        let time = std::time::Duration::from_millis(20);
+        return program_with(|engine| Some(engine.end_on_signals_within(time).unwrap()));
+    }
+    within(|| {
+        let (told, status) = run(TEST, |pid, _| kill(pid, Signal::SIGTERM).unwrap());
+        assert_eq!(told, ["ended cancelled cancelled", "closed"]);
+        assert!(status.success());
+    });
+}
+
+/// The guard's drop waits for the drain, and the program is not to end in the middle of it.
+#[test]
+fn the_second_one_is_heard_while_the_guard_is_dropped() {
+    const TEST: &str = "the_second_one_is_heard_while_the_guard_is_dropped";
+    if role::plays(TEST) {
+        let engine = Engine::new().unwrap();
+        let guard = engine.end_on_signals().unwrap();
+        let (first, second) = submit(&engine);
+        closed(&engine);
+        let (tell, told) = std::sync::mpsc::channel();
+        let dropper = std::thread::spawn(move || {
+            tell.send(nix::unistd::gettid()).unwrap();
+            drop(guard);
+        });
+        let stat = format!("/proc/self/task/{}/stat", told.recv().unwrap());
+        while !std::fs::read_to_string(&stat).unwrap().contains(") S ") {
+            std::thread::yield_now();
+        }
+        kill(Pid::this(), Signal::SIGINT).unwrap();
+        dropper.join().unwrap();
+        println!("\nended {} {}", first.status(), second.status());
+        return;
+    }
+    within(|| {
+        let (told, status) = run(TEST, |pid, _| kill(pid, Signal::SIGTERM).unwrap());
+        assert_eq!(told, ["ended cancelled cancelled"]);
+        assert!(status.success());
+    });
+}
+
+/// A guard that a job has, and lets go of while it is waited for.
+#[test]
+fn a_job_may_drop_the_guard_in_the_middle_of_a_drain() {
+    const TEST: &str = "a_job_may_drop_the_guard_in_the_middle_of_a_drain";
+    if role::plays(TEST) {
+        let engine = Engine::new().unwrap();
+        let guard = engine.end_on_signals().unwrap();
+        let inner = engine.clone();
+        let job = move || {
+            println!("\nbegun");
+            closed(&inner);
+            drop((guard, inner));
+        };
+        let job = engine.submit(ThreadJob::once(job, ()).blocking()).unwrap();
+        engine.wait().unwrap();
+        println!("\nended {}", job.status());
+        return;
+    }
+    within(|| {
+        let (told, status) = run(TEST, |pid, _| kill(pid, Signal::SIGTERM).unwrap());
+        assert_eq!(told, ["ended done"]);
+        assert!(status.success());
     });
 }

@@ -58,3 +58,4 @@ pub(crate) use message::{Need, Nested, Refusal, Submission};
 pub(crate) use ready::Limits;
 pub(crate) use rules::{Attempts, Rules};
 pub(crate) use run::{Backends, Dispatcher, Payload};
+pub(crate) use shutdown::Patience;

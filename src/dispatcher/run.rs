@@ -76,7 +76,9 @@ pub(crate) struct Dispatcher {
     stop: AtomicBool,
     /// As in the core, for those who do not hold its lock.
     pub(super) closed: AtomicBool,
-    /// Somebody shuts the engine down.
+    /// Somebody inside has asked for the engine's end.
+    pub(super) end_asked: AtomicBool,
+    /// Somebody joins the engine's threads.
     pub(super) ending: AtomicBool,
     /// The engine is shut down.
     pub(super) ended_flag: Mutex<bool>,
@@ -141,6 +143,7 @@ impl Dispatcher {
             itself: itself.clone(),
             stop: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            end_asked: AtomicBool::new(false),
             ending: AtomicBool::new(false),
             ended_flag: Mutex::new(false),
             ended_signal: Condvar::new(),

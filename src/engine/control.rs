@@ -1,7 +1,9 @@
-//! What can be done to jobs by their id, or to many at once.
+//! What can be done to jobs by their id, or to many at once, and to the engine as a whole.
 
-use super::front::Engine;
-use crate::dispatcher::Payload;
+use std::time::{Duration, Instant};
+
+use super::front::{Engine, Shutdown};
+use crate::dispatcher::{Patience, Payload};
 use crate::error::{CancelReason, Kind, Result};
 use crate::event::Events;
 use crate::id::JobId;
@@ -203,6 +205,61 @@ impl Engine {
             Err(true) => Err(Kind::NotFinished(id).into()),
             Err(false) => Err(Kind::UnknownJob(id).into()),
         }
+    }
+
+    /// Shuts the engine down: it takes no more jobs, finishes or cancels what it has, joins its
+    /// threads and reaps its processes. A further call waits for the same end, and, if it is to cancel,
+    /// cancels what is still drained; the drop does nothing more.
+    ///
+    /// From inside one of the engine's own jobs or callbacks it returns at once, and the rest happens
+    /// when that one has returned.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// let engine = Engine::new()?;
+    /// engine.shutdown(Shutdown::Cancel);
+    /// assert!(engine.submit(ThreadJob::new(|| 1, ())).unwrap_err().is_shut_down());
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn shutdown(&self, how: Shutdown) {
+        self.owner().shutdown(match how {
+            Shutdown::Drain => Patience::Endless,
+            Shutdown::Cancel => Patience::No,
+        });
+    }
+
+    /// Drains the engine as [`shutdown`](Self::shutdown) does, but not for longer than that: what is
+    /// unfinished then is cancelled. Says whether everything was finished in time.
+    ///
+    /// Functions that run on threads cannot be ended; they are waited for, after they were told.
+    ///
+    /// From inside one of the engine's own jobs or callbacks it returns `false` at once, for not
+    /// everything is finished yet, and the engine is drained all the same, for no longer than that.
+    /// A job that asks is itself among those that are waited for.
+    ///
+    /// ```
+    /// # use executor_engine::prelude::*;
+    /// # use executor_engine::condition::after_delay;
+    /// # use std::time::Duration;
+    /// let engine = Engine::new()?;
+    /// let now = engine.submit(ThreadJob::new(|| 1, ()))?;
+    /// let later = engine.submit(ThreadJob::new(|| 2, ()).condition(after_delay("1h")))?;
+    /// assert!(!engine.drain_for(Duration::from_millis(50)));
+    /// assert_eq!((now.status(), later.status()), (Status::Done, Status::Cancelled));
+    ///
+    /// // A job that ends the engine, but not what was submitted before.
+    /// let engine = Engine::new()?;
+    /// let ends = |ctx: JobContext| ctx.engine().map(|all| all.drain_for(Duration::from_secs(60)));
+    /// let ends = ThreadJob::try_new(ends, (Context,));
+    /// let next = engine.submit(ThreadJob::new(|drained: bool| drained, (ends.output(),)))?;
+    /// engine.submit(ends)?;
+    /// assert!(!next.result()?);
+    /// # Ok::<(), executor_engine::Error>(())
+    /// ```
+    pub fn drain_for(&self, time: Duration) -> bool {
+        // A time beyond what the clock can count is no limit.
+        let patience = Instant::now().checked_add(time).map_or(Patience::Endless, Patience::Until);
+        self.owner().shutdown(patience)
     }
 }
 

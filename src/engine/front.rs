@@ -10,7 +10,7 @@ use super::context;
 use crate::clock;
 use crate::condition::{Condition, Plan, Zone};
 use crate::dispatcher::{
-    Attempts, Dispatcher, Impossible, Need, Nested, Payload, Refusal, Rules, Submission,
+    Attempts, Dispatcher, Impossible, Need, Nested, Patience, Payload, Refusal, Rules, Submission,
 };
 use crate::error::{Error, Kind, Result};
 use crate::files::Cache;
@@ -52,8 +52,8 @@ pub(super) struct Owner {
 }
 
 impl Owner {
-    fn shutdown(&self, how: Shutdown) {
-        Arc::clone(&self.dispatcher).shutdown(how == Shutdown::Drain);
+    pub(super) fn shutdown(&self, patience: Patience) -> bool {
+        Arc::clone(&self.dispatcher).shutdown(patience)
     }
 }
 
@@ -61,8 +61,8 @@ impl Drop for Owner {
     fn drop(&mut self) {
         context::unregister(self.dispatcher.engine());
         // A job may have asked for a drain, which then goes on.
-        let ending = self.dispatcher.is_ending();
-        self.shutdown(if ending { Shutdown::Drain } else { Shutdown::Cancel });
+        let asked = self.dispatcher.is_end_asked();
+        self.shutdown(if asked { Patience::Endless } else { Patience::No });
     }
 }
 
@@ -132,6 +132,10 @@ impl Engine {
         Self { owner }
     }
 
+    pub(super) fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
     pub(super) fn cache(&self) -> &Cache {
         &self.owner.cache
     }
@@ -147,7 +151,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn dispatcher(&self) -> &Dispatcher {
+    pub(crate) fn dispatcher(&self) -> &Dispatcher {
         &self.owner.dispatcher
     }
 
@@ -422,48 +426,6 @@ impl Engine {
             failed: counts.failed,
             cancelled: counts.cancelled,
         }
-    }
-
-    /// Shuts the engine down: it takes no more jobs, finishes or cancels what it has, joins its
-    /// threads and reaps its processes. A further call waits for the same end, and, if it is to cancel,
-    /// cancels what is still drained; the drop does nothing more.
-    ///
-    /// From inside one of the engine's own jobs it returns at once, and the rest happens when
-    /// that job has returned.
-    ///
-    /// ```
-    /// # use executor_engine::prelude::*;
-    /// let engine = Engine::new()?;
-    /// engine.shutdown(Shutdown::Cancel);
-    /// assert!(engine.submit(ThreadJob::new(|| 1, ())).unwrap_err().is_shut_down());
-    /// # Ok::<(), executor_engine::Error>(())
-    /// ```
-    pub fn shutdown(&self, how: Shutdown) {
-        self.owner.shutdown(how);
-    }
-
-    /// Drains the engine as [`shutdown`](Self::shutdown) does, but not for longer than that: what is
-    /// unfinished then is cancelled. Says whether everything was finished in time.
-    ///
-    /// Functions that run on threads cannot be ended; they are waited for, after they were told.
-    ///
-    /// ```
-    /// # use executor_engine::prelude::*;
-    /// # use executor_engine::condition::after_delay;
-    /// # use std::time::Duration;
-    /// let engine = Engine::new()?;
-    /// let now = engine.submit(ThreadJob::new(|| 1, ()))?;
-    /// let later = engine.submit(ThreadJob::new(|| 2, ()).condition(after_delay("1h")))?;
-    /// assert!(!engine.drain_for(Duration::from_millis(50)));
-    /// assert_eq!((now.status(), later.status()), (Status::Done, Status::Cancelled));
-    /// # Ok::<(), executor_engine::Error>(())
-    /// ```
-    pub fn drain_for(&self, time: Duration) -> bool {
-        // A time beyond what the clock can count is no limit.
-        self.dispatcher().close();
-        let drained = self.dispatcher().wait_all(Instant::now().checked_add(time));
-        self.shutdown(Shutdown::Cancel);
-        matches!(drained, Ok(true))
     }
 }
 
