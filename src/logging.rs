@@ -1,4 +1,23 @@
-//! Records of the [`log`] crate that jobs log, also in the jobs' own files.
+//! Records of the [`log`] crate: what this library logs, and what jobs log, also in their own files.
+//!
+//! A program that logs at `info` hears of trouble only; at `debug`, of each job's way:
+//!
+//! | target | level | what |
+//! |---|---|---|
+//! | `executor_engine::job` | `debug` | a job is submitted, refused, starts, is tried again, is done or cancelled |
+//! | | `warn` | a job failed, after its last attempt |
+//! | | `error` | a callback, a waker, or the drop of a job's value panicked; a thread cannot go back from a job's directory |
+//! | `executor_engine::process` | `debug` | a worker process has started, or ended as it was to |
+//! | | `warn` | one has died by itself, of what and with which job, also if that is tried again; the fork server died |
+//! | | `error` | the library cannot hear its processes |
+//! | `executor_engine::engine` | `info` | a signal came, and what it does (feature `signals`) |
+//! | | `debug` | an engine has ended |
+//! | | `warn`, `error` | its end is not as it should be |
+//! | `executor_engine::dispatcher`, `::backend` | `warn`, `error` | the system refuses timers; a thread of the engine panicked |
+//!
+//! Records about a job name its kind, id and name. None holds arguments, results or environment; errors
+//! are those that the job's handle has. A level that [`log::max_level`] does not let through costs
+//! nothing.
 //!
 //! This library installs no logger: a program has one, and chooses it. [`JobLogger`] goes around
 //! the program's logger and passes on to it what it wants; records that are logged on the thread
@@ -16,8 +35,8 @@ use crate::files;
 /// record on to the logger that it was made from.
 ///
 /// Captured are records on the thread that runs the job, of every level that
-/// [`log::max_level`] lets through, whatever the inner logger takes. One line each: time, level,
-/// target, message.
+/// [`log::max_level`] lets through, whatever the inner logger takes, but for this library's own. One
+/// line each: time, level, target, message.
 ///
 /// ```
 /// use executor_engine::logging::JobLogger;
@@ -78,12 +97,15 @@ impl Log for JobLogger {
     }
 
     fn log(&self, record: &Record<'_>) {
-        files::captured(|writer| {
-            let now = jiff::Timestamp::now();
-            let (level, target, message) = (record.level(), record.target(), record.args());
-            // A full disk must not fail what only wanted to log.
-            let _ = writeln!(writer, "{now:.3} {level} {target}: {message}");
-        });
+        // What the library itself says of other jobs, on whatever thread, is not this one's.
+        if !record.target().starts_with("executor_engine::") {
+            files::captured(|writer| {
+                let now = jiff::Timestamp::now();
+                let (level, target, message) = (record.level(), record.target(), record.args());
+                // A full disk must not fail what only wanted to log.
+                let _ = writeln!(writer, "{now:.3} {level} {target}: {message}");
+            });
+        }
         if self.inner.enabled(record.metadata()) {
             self.inner.log(record);
         }

@@ -14,6 +14,10 @@ pub(crate) fn execute(job: &Arc<dyn AnyJob>, reports: &dyn Reports, now: u64) ->
     let head = job.head();
     let key = head.key();
     head.start(now);
+    log::debug!(
+        target: "executor_engine::job",
+        "{} starts, attempt {}", head.label(), head.attempt()
+    );
     let tells_start = head.tells_start();
     if tells_start {
         reports.post_started(key, now);
@@ -39,7 +43,7 @@ pub(crate) fn execute(job: &Arc<dyn AnyJob>, reports: &dyn Reports, now: u64) ->
 /// Runs a job that asked for a place of its own, or that runs on a thread which has had one.
 fn run_in_place(job: &Arc<dyn AnyJob>, surroundings: Option<&Surroundings>) -> bool {
     let nested = Here::in_job();
-    let ran = files::run_in_place(surroundings, nested, || {
+    let ran = files::run_in_place(job.head().id(), surroundings, nested, || {
         let ok = Here::running(job.head().key(), || job.run_here(Caller(job)));
         if !ok && let (Some(surroundings), Some(error)) = (surroundings, job.error()) {
             surroundings.complain(&error);

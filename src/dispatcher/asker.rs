@@ -8,15 +8,16 @@ use crate::condition::{JobsView, Question, Viewed};
 use crate::error::PanicInfo;
 use crate::id::JobId;
 use crate::info::JobInfo;
-use crate::job::{catch_panic, drop_quietly};
+use crate::job::{catch_panic, drop_quietly_of};
 use crate::status::Status;
 
 /// Asks a custom condition of that job, on the thread that is there for it.
 pub(super) fn ask(dispatcher: &Arc<Dispatcher>, (key, question): (Key, Question)) {
     let Question { number, custom } = question;
-    let view = JobsView::new(JobId::from_count(key), &**dispatcher);
+    let id = JobId::from_count(key);
+    let view = JobsView::new(id, &**dispatcher);
     let answer = catch_panic(|| custom.holds(&view));
-    drop_quietly(custom);
+    drop_quietly_of(&format_args!("job {id}"), custom);
     dispatcher.tell(Event::Answer { key, number, answer });
 }
 

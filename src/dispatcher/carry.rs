@@ -14,14 +14,17 @@ use crate::error::JobError;
 use crate::event::JobEvent;
 use crate::id::JobId;
 use crate::info::JobInfo;
-use crate::job::{AnyJob, Call, KindId, Status, Waiter, drop_quietly, wake_sleepers_of};
+use crate::job::{
+    AnyJob, Call, KindId, Status, Waiter, drop_quietly, drop_quietly_of, wake_sleepers_of,
+};
 
 /// What is put off until the core's lock is free.
 #[derive(Default)]
 pub(super) struct After {
-    pub(super) wakes: Vec<Waiter>,
+    /// With the job whose end they wait for.
+    pub(super) wakes: Vec<(JobId, Waiter)>,
     pub(super) aborts: Vec<(Run, KindId)>,
-    pub(super) garbage: Vec<Box<dyn Send>>,
+    pub(super) garbage: Vec<(JobId, Box<dyn Send>)>,
     pub(super) forgotten: Vec<Payload>,
     /// Finished jobs without handles.
     pub(super) unheld: Vec<Payload>,
@@ -30,10 +33,10 @@ pub(super) struct After {
     pub(super) told: Vec<(Payload, Status)>,
     /// Attempts that failed and are not the last, for the log.
     pub(super) retried: Vec<(Payload, u32, Option<JobError>)>,
-    /// Why callbacks cannot be called.
-    pub(super) uncalled: Option<std::io::Error>,
+    /// Jobs whose callbacks cannot be called, and why.
+    pub(super) uncalled: Vec<(Payload, std::io::Error)>,
     /// Of jobs that have ended.
-    pub(super) customs: Vec<Custom>,
+    pub(super) customs: Vec<(JobId, Custom)>,
     /// Jobs that conditions named.
     pub(super) named: Vec<Arc<dyn Watched>>,
 }
@@ -143,7 +146,10 @@ impl Dispatcher {
                 head.again(anew);
             }
             Effect::Ask { key, question } => desk.after().questions.push((key, question)),
-            Effect::LetGo(customs) => desk.after().customs.extend(customs),
+            Effect::LetGo { key, customs } => {
+                let id = JobId::from_count(key);
+                desk.after().customs.extend(customs.into_iter().map(|custom| (id, custom)));
+            }
             Effect::Publish { key, verdict } => {
                 let Some(job) = desk.core.get(key) else { return };
                 let (status, error) = match verdict {
@@ -163,7 +169,7 @@ impl Dispatcher {
                 if let Some(error) = error
                     && let Some(value) = job.swap_error(error)
                 {
-                    desk.after.get_or_insert_default().garbage.push(value);
+                    desk.after.get_or_insert_default().garbage.push((job.head().id(), value));
                 }
                 let waiters = job.head().finish(status, at);
                 self.observers.tell(|| JobEvent::Finished { id: job.head().id(), status });
@@ -175,12 +181,14 @@ impl Dispatcher {
                 // As they are now: it may run again before the callbacks are called.
                 let callbacks = job.head().meta().map(|meta| &meta.callbacks);
                 if let Some(callbacks) = callbacks.filter(|callbacks| !callbacks.is_empty()) {
-                    let (job, ready) = (Arc::clone(job), callbacks.take_ready());
-                    let end = End { info: JobInfo::of(&*job), job, ready };
+                    let ready = callbacks.take_ready();
+                    let (info, copy) = (JobInfo::of(&**job), Arc::clone(job));
+                    let end = End { info, job: copy, ready };
                     // At once: whoever hears of this end may end the engine, and its callbacks
                     // come first.
                     if let Err(error) = self.callbacks.send(self.engine, &self.itself, end) {
-                        desk.after.get_or_insert_default().uncalled = Some(error);
+                        let job = Arc::clone(job);
+                        desk.after.get_or_insert_default().uncalled.push((job, error));
                     }
                 }
                 if job.head().is_unheld() {
@@ -188,6 +196,8 @@ impl Dispatcher {
                     desk.after.get_or_insert_default().unheld.push(job);
                 }
                 if !waiters.is_empty() {
+                    let id = job.head().id();
+                    let waiters = waiters.into_iter().map(|waiter| (id, waiter));
                     desk.after.get_or_insert_default().wakes.extend(waiters);
                 }
             }
@@ -220,8 +230,8 @@ impl Dispatcher {
     }
 
     pub(super) fn do_after(&self, after: After) {
-        for waiter in after.wakes {
-            waiter.wake();
+        for (job, waiter) in after.wakes {
+            waiter.wake(job);
         }
         for (job, attempt, error) in after.retried {
             log_retry(&*job, attempt, error.as_ref());
@@ -230,11 +240,12 @@ impl Dispatcher {
         for (job, status) in after.told {
             log_end(&*job, status);
         }
-        if let Some(error) = after.uncalled {
+        for (job, error) in after.uncalled {
             log::error!(
                 target: "executor_engine::job",
-                "callbacks are not called, for lack of a thread: {error}"
+                "callbacks of {} are not called, for lack of a thread: {error}", job.head().label()
             );
+            drop_quietly(job);
         }
         for (run, kind) in after.aborts {
             wake_sleepers_of(run.job.head().key());
@@ -251,8 +262,12 @@ impl Dispatcher {
             }
         }
         // One by one, for each may panic.
-        after.garbage.into_iter().for_each(drop_quietly);
-        after.customs.into_iter().for_each(drop_quietly);
+        for (id, value) in after.garbage {
+            drop_quietly_of(&format_args!("job {id}"), value);
+        }
+        for (id, custom) in after.customs {
+            drop_quietly_of(&format_args!("job {id}"), custom);
+        }
         after.named.into_iter().for_each(drop_quietly);
         for job in after.unheld {
             job.release_body();
@@ -265,31 +280,28 @@ impl Dispatcher {
 
 /// Says in the log that a job is tried again.
 fn log_retry(job: &dyn AnyJob, attempt: u32, error: Option<&JobError>) {
-    let head = job.head();
-    let (id, name, kind) = (head.id(), head.name().unwrap_or("unnamed"), head.kind().name());
+    let label = job.head().label();
     let error = error.map(JobError::to_string).unwrap_or_default();
     log::debug!(
         target: "executor_engine::job",
-        "{kind} job {id} ({name}) failed at attempt {attempt} and is tried again: {error}"
+        "{label} failed at attempt {attempt} and is tried again: {error}"
     );
 }
 
 /// Says in the log how a job ended: what failed, where it is noticed; the rest, where it is sought.
 fn log_end(job: &dyn AnyJob, status: Status) {
-    let head = job.head();
-    let (id, name) = (head.id(), head.name().unwrap_or("unnamed"));
-    let kind = head.kind().name();
+    let (label, attempts) = (job.head().label(), job.head().attempt());
     match (status, job.error()) {
         (Status::Failed, Some(error)) => log::warn!(
             target: "executor_engine::job",
-            "{kind} job {id} ({name}) failed after {} attempts: {error}", head.attempt()
+            "{label} failed after {attempts} attempts: {error}"
         ),
         (_, Some(error)) => log::debug!(
             target: "executor_engine::job",
-            "{kind} job {id} ({name}) is {status}: {error}"
+            "{label} is {status}: {error}"
         ),
         (_, None) => {
-            log::debug!(target: "executor_engine::job", "{kind} job {id} ({name}) is {status}");
+            log::debug!(target: "executor_engine::job", "{label} is {status}");
         }
     }
 }

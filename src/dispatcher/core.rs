@@ -190,7 +190,7 @@ impl<P: Clone> Core<P> {
     fn refuse(&mut self, submission: Submission<P>, why: Refusal, effects: &mut Vec<Effect<P>>) {
         let Submission { key, kind, nested, accepted, payload, .. } = submission;
         if let Some(nested) = nested {
-            let_go_of(nested.tree, effects);
+            let_go_of(key, nested.tree, effects);
         }
         if !accepted {
             return effects.push(Effect::Refuse(payload, why));
@@ -392,7 +392,7 @@ impl<P: Clone> Core<P> {
             let needs = std::mem::take(&mut node.needs);
             effects.push(Effect::Publish { key, verdict });
             self.unblock_all_on(key);
-            self.let_go_of_needs(needs, was, effects);
+            self.let_go_of_needs(key, needs, was, effects);
             // Reversed, so that dependents are cancelled in the order in which they came.
             for &edge in downstream.as_slice().iter().rev() {
                 if let Some(verdict) = self.up_ended(edge, key, status) {

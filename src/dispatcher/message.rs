@@ -166,7 +166,7 @@ pub(crate) enum Effect<P> {
     Ask { key: Key, question: Question },
     /// The custom conditions of a job that needs them no more: a user's values, whose drop may do
     /// as it likes, so it is none of the core's business.
-    LetGo(Vec<Custom>),
+    LetGo { key: Key, customs: Vec<Custom> },
 }
 
 /// How a job ended.

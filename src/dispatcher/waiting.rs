@@ -281,6 +281,7 @@ impl<P: Clone> Core<P> {
     /// A job has ended, from that state: it needs nothing any more.
     pub(super) fn let_go_of_needs(
         &mut self,
+        key: Key,
         needs: Needs,
         was: State,
         effects: &mut Vec<Effect<P>>,
@@ -298,7 +299,7 @@ impl<P: Clone> Core<P> {
         if let Needs::Many(wants) = needs
             && let Some(tree) = wants.tree
         {
-            let_go_of(tree, effects);
+            let_go_of(key, tree, effects);
         }
     }
 
@@ -309,10 +310,10 @@ impl<P: Clone> Core<P> {
 }
 
 /// Has the custom conditions of a tree dropped by who holds no lock.
-pub(super) fn let_go_of<P>(tree: Tree, effects: &mut Vec<Effect<P>>) {
+pub(super) fn let_go_of<P>(key: Key, tree: Tree, effects: &mut Vec<Effect<P>>) {
     let customs = tree.into_customs();
     if !customs.is_empty() {
-        effects.push(Effect::LetGo(customs));
+        effects.push(Effect::LetGo { key, customs });
     }
 }
 

@@ -181,6 +181,7 @@ impl Engine {
         }
         // There before the job can end, for a job that nobody has a handle of is let go of.
         let handle = JobHandle::new(job.job);
+        log_submission(&handle);
         match self.dispatcher().submit_one(now, submission) {
             Ok(()) => Ok(handle),
             Err(refusal) => {
@@ -232,6 +233,7 @@ impl Engine {
             }
             handles.push(JobHandle::new(job.job));
         }
+        handles.iter().for_each(log_submission);
         match self.dispatcher().submit_all(now, submissions) {
             Ok(()) => Ok(handles),
             Err((accepted, refusal)) => {
@@ -435,6 +437,12 @@ impl std::fmt::Debug for Engine {
     }
 }
 
+/// Before it is so, for what comes after is told by others.
+fn log_submission<T>(handle: &JobHandle<T>) {
+    let head = handle.job().head();
+    log::debug!(target: "executor_engine::job", "{} is submitted", head.label());
+}
+
 /// Marks jobs as not submitted again, from `from` on.
 fn take_back<T>(handles: &[JobHandle<T>], from: usize) {
     for handle in &handles[from..] {
@@ -443,11 +451,13 @@ fn take_back<T>(handles: &[JobHandle<T>], from: usize) {
 }
 
 pub(super) fn refused(id: JobId, refusal: Refusal) -> Error {
-    match refusal {
+    let error: Error = match refusal {
         Refusal::Closed => Kind::ShutDown.into(),
         Refusal::NotFinished => Kind::NotFinished(id).into(),
         Refusal::Cycle(keys) => {
             Kind::Cycle(keys.into_iter().map(JobId::from_count).collect()).into()
         }
-    }
+    };
+    log::debug!(target: "executor_engine::job", "job {id} is refused: {error}");
+    error
 }

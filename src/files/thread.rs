@@ -29,6 +29,7 @@ use nix::unistd::{chdir, fchdir};
 use super::private;
 use super::surroundings::Surroundings;
 use super::writer::JobWriter;
+use crate::id::JobId;
 use crate::sys;
 
 /// This thread has a directory of its own.
@@ -102,19 +103,20 @@ fn leave_the_others() -> io::Result<()> {
     Ok(())
 }
 
-/// Runs a job on this thread in its place: what it asked for, or, if that is nothing, the
+/// Runs that job on this thread in its place: what it asked for, or, if that is nothing, the
 /// program's directory and no captured log. `nested`: inside another job.
 ///
 /// # Errors
 /// Its place cannot be had; the error names the path. `f` was not called.
 pub(crate) fn run_in_place<R>(
+    job: JobId,
     surroundings: Option<&Surroundings>,
     nested: bool,
     f: impl FnOnce() -> R,
 ) -> io::Result<R> {
     let _files = surroundings.map(Files::open).transpose()?;
     let directory = surroundings.and_then(|wanted| wanted.place().directory.as_deref());
-    let _inside = Inside::enter(directory, nested)?;
+    let _inside = Inside::enter(job, directory, nested)?;
     let log = surroundings.filter(|wanted| wanted.capture_log);
     let _capture = Capture::begin(log.map(|wanted| JobWriter::stderr_of(Some(wanted))));
     Ok(f())
@@ -137,20 +139,26 @@ impl Drop for Files<'_> {
     }
 }
 
-/// This thread is in a job's directory.
-enum Inside {
-    /// It shares the program's.
-    Program,
-    /// It goes to the program's afterwards.
-    Alone,
-    /// It goes back to the outer job's afterwards.
-    Nested(OwnedFd),
+/// This thread is in the directory of a job.
+struct Inside {
+    job: JobId,
+    back: Back,
+}
+
+/// Where it goes afterwards.
+enum Back {
+    /// Nowhere: it shares the program's.
+    Stays,
+    /// To the program's.
+    Home,
+    /// To the outer job's.
+    Outer(OwnedFd),
 }
 
 impl Inside {
-    fn enter(wanted: Option<&Path>, nested: bool) -> io::Result<Self> {
+    fn enter(job: JobId, wanted: Option<&Path>, nested: bool) -> io::Result<Self> {
         if wanted.is_none() && FLAGS.get() & APART == 0 {
-            return Ok(Self::Program);
+            return Ok(Self { job, back: Back::Stays });
         }
         leave_the_others().map_err(|error| {
             let text = format!(
@@ -158,7 +166,8 @@ impl Inside {
             );
             io::Error::new(error.kind(), text)
         })?;
-        let inside = if nested { Self::Nested(current_directory()?) } else { Self::Alone };
+        let back = if nested { Back::Outer(current_directory()?) } else { Back::Home };
+        let inside = Self { job, back };
         // If this fails, the drop of `inside` puts things right.
         match wanted {
             Some(path) => chdir(path)
@@ -181,17 +190,18 @@ fn go_home() -> io::Result<()> {
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        let back = match self {
-            Self::Program => return,
-            Self::Alone => leave_the_others().and_then(|()| go_home()),
-            Self::Nested(outer) => {
+        let back = match &self.back {
+            Back::Stays => return,
+            Back::Home => leave_the_others().and_then(|()| go_home()),
+            Back::Outer(outer) => {
                 leave_the_others().and_then(|()| fchdir(&*outer).map_err(Into::into))
             }
         };
         if let Err(error) = back {
             log::error!(
                 target: "executor_engine::job",
-                "a thread cannot go back to the directory it was in before a job: {error}"
+                "a thread cannot go back to the directory it was in before job {}: {error}",
+                self.job
             );
         }
     }

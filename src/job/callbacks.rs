@@ -60,13 +60,14 @@ impl Callbacks {
     }
 
     /// A run has left a result: makes the calls that want it.
-    pub(super) fn make_ready(&self) {
+    pub(super) fn make_ready(&self, job: &dyn fmt::Display) {
         let calls = self.done.iter().filter_map(|make| {
             // Cloning is the user's code.
             panics::catch_panic(make).unwrap_or_else(|panic| {
                 log::error!(
                     target: "executor_engine::job",
-                    "a result panicked while it was cloned for a callback: {}", panic.message
+                    "the result of {job} panicked while it was cloned for a callback: {}",
+                    panic.message
                 );
                 None
             })
@@ -99,7 +100,7 @@ impl Callbacks {
                 guarded(&mut || call.take().into_iter().for_each(|call| call()));
             }
         } else {
-            panics::drop_quietly(ready);
+            panics::drop_quietly_of(&format_args!("job {}", info.id()), ready);
         }
         if let (Status::Failed, Some(error)) = (info.status(), info.error()) {
             self.failed.iter().for_each(|call| guarded(&mut || call(error)));

@@ -123,8 +123,13 @@ pub(crate) struct JobCell<T, B> {
 /// drop of the job's values is logged and goes no further.
 impl<T, B> Drop for JobCell<T, B> {
     fn drop(&mut self) {
-        panics::drop_quietly(std::mem::replace(self.slot.get_mut(), Slot::Empty));
-        panics::drop_quietly(self.body.take());
+        let label = self.head.label();
+        panics::drop_quietly_of(&label, std::mem::replace(self.slot.get_mut(), Slot::Empty));
+        panics::drop_quietly_of(&label, self.body.take());
+        // Callbacks and the like.
+        if let Some(meta) = self.head.take_meta() {
+            panics::drop_quietly_of(&format_args!("job {}", self.head.id()), meta);
+        }
     }
 }
 
@@ -151,7 +156,7 @@ where
     fn look_at_body<R>(&self, f: impl FnOnce(Option<&B>) -> R) -> R {
         let (result, unwanted) = self.body.with(f);
         if let Some(body) = unwanted {
-            panics::drop_quietly(body);
+            panics::drop_quietly_of(&self.head.label(), body);
         }
         result
     }
@@ -169,7 +174,7 @@ where
     fn replace(&self, slot: Slot<T>) {
         let old = std::mem::replace(&mut *self.slot.lock(), slot);
         if matches!(old, Slot::Value(_)) {
-            panics::drop_quietly(old);
+            panics::drop_quietly_of(&self.head.label(), old);
         }
     }
 }
@@ -232,7 +237,7 @@ where
     }
 
     fn release_body(&self) {
-        panics::drop_quietly(self.body.let_go());
+        panics::drop_quietly_of(&self.head.label(), self.body.let_go());
     }
 
     fn store_error(&self, error: JobError) {

@@ -16,6 +16,7 @@ use super::engine_id::EngineId;
 use super::gate::Gate;
 use super::keep::Handles;
 use super::kind::KindId;
+use super::label::Label;
 use super::panics;
 use super::retry::Retry;
 use super::stream::AnyStream;
@@ -168,14 +169,18 @@ impl Waiter {
         matches!(self, Self::Task(this, _) if *this == token)
     }
 
-    pub(crate) fn wake(self) {
+    /// Wakes it, for the job with that id has ended.
+    pub(crate) fn wake(self, job: JobId) {
         match self {
             Self::Thread(thread) => thread.unpark(),
             Self::Task(_, waker) => {
                 // A waker is foreign code: its panic is its own affair.
                 if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
-                    log::error!(target: "executor_engine::job", "a waker panicked");
-                    panics::drop_quietly(payload);
+                    log::error!(
+                        target: "executor_engine::job",
+                        "a waker panicked that was to hear of the end of job {job}"
+                    );
+                    panics::drop_quietly_of(&format_args!("job {job}"), payload);
                 }
             }
         }
@@ -259,13 +264,13 @@ impl Head {
             None => self.gate.add(waiter, |_| false),
         };
         let registered = answer.is_ok();
-        panics::drop_quietly(answer);
+        panics::drop_quietly_of(&self.label(), answer);
         registered
     }
 
     /// The handle that has this token is dropped: its task is not woken any more, nor held.
     pub(super) fn remove_task(&self, token: Token) {
-        panics::drop_quietly(self.gate.remove(|waiter| waiter.is_task(token)));
+        panics::drop_quietly_of(&self.label(), self.gate.remove(|waiter| waiter.is_task(token)));
     }
 
     /// Whether this thread, which is registered, has yet to see an end of the job. A job that runs
@@ -454,5 +459,15 @@ impl Head {
 
     pub(crate) fn name(&self) -> Option<&str> {
         self.meta()?.name.as_deref()
+    }
+
+    /// What the job is called in log records.
+    pub(crate) fn label(&self) -> Label<'_> {
+        Label(self)
+    }
+
+    /// What was said of the job before it was submitted, for its drop.
+    pub(super) fn take_meta(&mut self) -> Option<Box<Meta>> {
+        self.meta.take()
     }
 }

@@ -7,6 +7,7 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
@@ -74,12 +75,18 @@ fn message(payload: &(dyn Any + Send)) -> String {
     }
 }
 
-/// Drops a user's value; a panic in its drop is logged and goes no further.
+/// Drops a user's value of which it is not known whose it is; a panic in its drop is logged and
+/// goes no further.
 pub(crate) fn drop_quietly<V>(value: V) {
+    drop_quietly_of(&"a job", value);
+}
+
+/// The same for a value of that job.
+pub(crate) fn drop_quietly_of<V>(job: &dyn fmt::Display, value: V) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
         log::error!(
             target: "executor_engine::job",
-            "a value of a job panicked while it was dropped: {}", message(payload.as_ref())
+            "a value of {job} panicked while it was dropped: {}", message(payload.as_ref())
         );
         // The payload's own drop may panic as well; there is no end to that but to leak it.
         std::mem::forget(payload);

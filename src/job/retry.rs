@@ -147,7 +147,7 @@ pub(crate) fn judge(job: &dyn AnyJob, ok: bool) -> Ended {
     }
     if ok && stop == Stop::No {
         if let Some(meta) = meta {
-            meta.callbacks.make_ready();
+            meta.callbacks.make_ready(&head.label());
         }
         return Ended::Done;
     }
@@ -162,8 +162,8 @@ pub(crate) fn judge(job: &dyn AnyJob, ok: bool) -> Ended {
         Err(panic) => {
             log::error!(
                 target: "executor_engine::job",
-                "job {}: the question whether to retry it panicked, so it is not retried: {}",
-                head.id(), panic.message
+                "{}: the question whether to retry it panicked, so it is not retried: {}",
+                head.label(), panic.message
             );
             Ended::Failed
         }

@@ -101,7 +101,7 @@ impl Backend for ProcessBackend {
 
     /// What was sent to a worker stays: it was claimed by that.
     fn take_back(&self) -> Vec<Run> {
-        let queued = self.shared.locked(|pool| std::mem::take(&mut pool.queue)).0;
+        let queued = std::mem::take(&mut self.shared.pool.lock().queue);
         let mut runs: Vec<Run> = queued.into_iter().map(|queued| queued.run).collect();
         runs.extend(std::iter::from_fn(|| self.shared.arrivals.pop()));
         runs

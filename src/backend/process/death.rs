@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use log::Level;
 use nix::sys::epoll::EpollFlags;
 use nix::sys::signal::Signal;
 
-use super::pool::Pool;
+use super::pool::{About, Pool};
 use super::server;
 use super::shared::Shared;
 use super::stderr::last_lines;
 use super::worker::{End, Inbox, Queued, State, Worker};
 use crate::error::{JobError, WorkerDeath};
+use crate::job::{AnyJob, Stop};
 use crate::sys;
 use crate::task;
 use crate::wire::codec;
@@ -46,6 +48,7 @@ impl Shared {
             if deaf && !ended && worker.state != State::Dying {
                 let closing = worker.state == State::Closing;
                 if !closing {
+                    worker.unasked = true;
                     pool.kill(id, false, None);
                     pool.schedule(self);
                 }
@@ -157,9 +160,13 @@ impl Shared {
             }
             FromServer::Spawned { worker, pid } => {
                 self.locked(|pool| {
-                    if let Some(worker) = pool.workers.get_mut(&worker) {
+                    let known = pool.workers.get_mut(&worker);
+                    if let Some(worker) = known {
                         worker.pid = Some(pid);
                     }
+                    pool.tell_log(Level::Debug, About::Process, || {
+                        format!("worker process {pid} has started")
+                    });
                 });
                 false
             }
@@ -272,6 +279,7 @@ impl Pool {
             .into_iter()
             .filter_map(|entry| Some((entry.seq, entry.job?)))
             .partition(|&(seq, _)| seq <= begun);
+        self.log_death(&worker, begun.first().map(|(_, job)| &*job.run.job));
         let error = error_of(&worker, stderr_tail);
         for (_, job) in begun {
             self.fail(job, Some(error.clone()));
@@ -285,6 +293,27 @@ impl Pool {
                 self.returned.push_back(job);
             }
         }
+    }
+
+    /// Notes for the log how a worker ended that had begun this job: a death that nobody asked for,
+    /// where it is noticed. (What it wrote to stderr is the job's affair.)
+    fn log_death(&mut self, worker: &Worker, begun: Option<&dyn AnyJob>) {
+        let stopped = begun.is_none_or(|job| job.head().stop() != Stop::No);
+        let asked = worker.state == State::Closing || (stopped && !worker.unasked);
+        let level = if asked { Level::Debug } else { Level::Warn };
+        if matches!(worker.end, Some(End::ServerDied)) && begun.is_none() {
+            // That has a record of its own.
+            return;
+        }
+        self.tell_log(level, About::Process, || {
+            let pid = worker.pid.map_or_else(String::new, |pid| format!(" {pid}"));
+            let job = begun.map(|job| format!(", which ran {}", job.head().label()));
+            let job = job.unwrap_or_default();
+            match error_of(worker, String::new()) {
+                _ if asked => format!("worker process{pid}{job}: it has ended, as it was to"),
+                error => format!("worker process{pid}{job}: {error}"),
+            }
+        });
     }
 
     /// Whether a job that lost its worker, and was not begun, fails.

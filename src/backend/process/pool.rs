@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use log::Level;
+
 use super::server::ForkServer;
 use super::settings::Settings;
 use super::threads::Threads;
@@ -13,6 +15,22 @@ use crate::wire::message::ToServer;
 
 /// A job that ended without a worker's word, and the error to store, if any.
 pub(super) type Failure = (Arc<dyn AnyJob>, Option<JobError>);
+
+/// What a record is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum About {
+    Job,
+    Process,
+}
+
+impl About {
+    pub(super) fn target(self) -> &'static str {
+        match self {
+            Self::Job => "executor_engine::job",
+            Self::Process => "executor_engine::process",
+        }
+    }
+}
 
 /// The queue and the workers.
 pub(super) struct Pool {
@@ -36,7 +54,9 @@ pub(super) struct Pool {
     pub(super) may_look: bool,
     /// The worker to look at, and its inbox.
     pub(super) look: Option<Lent>,
-    /// Jobs that have just failed, for [`Shared::locked`](super::shared::Shared::locked).
+    /// For the log, by [`Shared::locked`](super::shared::Shared::locked).
+    pub(super) records: Vec<(Level, About, String)>,
+    /// Jobs that have just failed, likewise.
     pub(super) failures: Vec<Failure>,
     /// Jobs that have begun and want to tell, and when.
     pub(super) started: Vec<(u64, u64)>,
@@ -62,6 +82,7 @@ impl Pool {
             threads: None,
             may_look: false,
             look: None,
+            records: Vec::new(),
             failures: Vec::new(),
             started: Vec::new(),
             lent: Vec::new(),
@@ -79,6 +100,14 @@ impl Pool {
 
     pub(super) fn max_jobs(&self) -> u32 {
         self.settings.max_jobs_per_worker.unwrap_or(u32::MAX)
+    }
+
+    /// Notes something for the log, to be written when the lock is free. Its text is made only if
+    /// such records are wanted at all.
+    pub(super) fn tell_log(&mut self, level: Level, about: About, text: impl FnOnce() -> String) {
+        if level <= log::max_level() {
+            self.records.push((level, about, text()));
+        }
     }
 
     /// Notes that a job failed without a worker's word.
@@ -134,6 +163,7 @@ impl Pool {
             worker.end.get_or_insert(end);
             if worker.state == State::Active {
                 worker.state = State::Dying;
+                worker.unasked = true;
             }
             self.idle.retain(|&idle| idle != id);
             crate::sys::shutdown(&worker.socket, std::net::Shutdown::Both);

@@ -12,7 +12,9 @@
 
 use std::sync::atomic::Ordering;
 
-use super::pool::{MOST_AHEAD, Pool};
+use log::Level;
+
+use super::pool::{About, MOST_AHEAD, Pool};
 use super::shared::Shared;
 use super::worker::{InFlight, Queued};
 use crate::clock;
@@ -125,6 +127,10 @@ impl Pool {
             if head.tells_start() {
                 self.started.push((head.key(), now));
             }
+            self.tell_log(Level::Debug, About::Job, || {
+                let head = job.run.job.head();
+                format!("{} starts, attempt {}", head.label(), head.attempt())
+            });
         }
         Some(job)
     }

@@ -43,6 +43,7 @@ impl Shared {
     pub(super) fn locked<R>(&self, f: impl FnOnce(&mut Pool) -> R) -> (R, bool) {
         let mut pool = self.pool.lock();
         let result = f(&mut pool);
+        let records = std::mem::take(&mut pool.records);
         let failures = std::mem::take(&mut pool.failures);
         let started = std::mem::take(&mut pool.started);
         let begun = !started.is_empty() || !pool.lent.is_empty();
@@ -53,6 +54,9 @@ impl Shared {
             pool.lent.drain(..).for_each(|(key, lent)| reports.post_lent(key, lent));
         }
         drop(pool);
+        for (level, about, record) in records {
+            log::log!(target: about.target(), level, "{record}");
+        }
         if let Some(reports) = reports {
             started.into_iter().for_each(|(key, at)| reports.post_started(key, at));
         }

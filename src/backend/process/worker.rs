@@ -141,6 +141,8 @@ pub(super) struct Worker {
     /// It has replied before.
     pub(super) warm: bool,
     pub(super) end: Option<End>,
+    /// It ended of its own accord.
+    pub(super) unasked: bool,
     pub(super) note: Option<String>,
     pub(super) stderr: Arc<Tail>,
 }
@@ -208,6 +210,7 @@ impl Worker {
             prompt: Prompt::default(),
             warm: false,
             end: None,
+            unasked: false,
             note: None,
             stderr: birth.stderr,
         }

@@ -210,7 +210,7 @@ impl World {
                     job.verdict = None;
                 }
             }
-            Effect::LetGo(_) => {}
+            Effect::LetGo { .. } => {}
             Effect::Grant { payload: key, ref granted } => {
                 let wanted = granted.iter().map(|&(id, units, _)| (id, units));
                 assert!(wanted.eq(self.jobs[&key].demands.resources.iter().copied()), "{key}");
