@@ -17,7 +17,7 @@ pub(super) struct Shared {
     reports: Weak<dyn Reports>,
     /// Runs that were pushed and not yet looked at.
     pub(super) arrivals: SegQueue<Run>,
-    pool: Mutex<Pool>,
+    pub(super) pool: Mutex<Pool>,
     /// Whether a fork server was started and has not answered yet.
     pub(super) greeting: AtomicBool,
     /// Whether more jobs are in flight than workers run.
