@@ -46,6 +46,7 @@ mod simulation;
 mod sleepers;
 mod submit;
 mod table;
+mod turn;
 mod wait;
 mod waiting;
 mod wheel;

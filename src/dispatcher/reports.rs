@@ -32,9 +32,8 @@ impl Reports for Dispatcher {
     }
 
     fn finished(&self, key: Key, ended: Ended, at: Nanos) {
-        if let Some(mut desk) = self.desk.try_take() {
+        if let Some(mut desk) = self.try_turn() {
             self.handle(&mut desk, Event::Finished { key, ended }, at);
-            self.settle(desk);
         } else {
             self.news.push((News::Ended(key, ended), at));
             self.drive();
@@ -42,9 +41,7 @@ impl Reports for Dispatcher {
     }
 
     fn drive(&self) {
-        if let Some(desk) = self.desk.announce() {
-            self.settle(desk);
-        }
+        self.announce();
     }
 
     fn enter_service(&self) {

@@ -3,7 +3,7 @@
 //! Events reach the core in two ways. A caller that needs an answer (a submission can be
 //! refused) locks the core. News from backends goes into a lock-free inbox; then the bringer
 //! tries for the lock, and if another thread has it, leaves: whoever holds the lock looks into
-//! the inbox before and after letting go. So the core is driven by whichever thread has news
+//! the inbox before and after letting go ([`Turn`](super::turn::Turn)). So the core is driven by whichever thread has news
 //! for it, and a job's way from submission to result needs no thread but the submitter's and
 //! the worker's. A thread that has carried enough of others' news hands over to the dispatcher
 //! thread, which sleeps otherwise.
@@ -17,11 +17,10 @@ use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
 use crossbeam::queue::SegQueue;
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex};
 
 use super::alarm::Alarm;
 use super::asker;
-use super::baton::Baton;
 use super::carry::{After, End, call_back};
 use super::core::Core;
 use super::demands::{Demands, Impossible, Names};
@@ -30,23 +29,16 @@ use super::message::{Effect, Event, Key, Nanos, Refusal, Submission};
 use super::observers::Observers;
 use super::reports::News;
 use super::sleepers::Sleepers;
+use super::turn::Turns;
 use crate::backend::{Backend, Reports, enter_service};
 use crate::clock::{self, Clock, Moment};
 use crate::condition::Question;
 use crate::error::CancelReason;
-use crate::event::JobEvent;
 use crate::files;
-use crate::id::JobId;
 use crate::job::{AnyJob, EngineId, KindId, Meta, drop_quietly};
 
 /// What the core carries for each job.
 pub(crate) type Payload = Arc<dyn AnyJob>;
-
-/// News that one thread carries to the core in one go, before it hands over.
-const TURN: usize = 1024;
-
-/// Submissions that go before the next look at news.
-const SUBMISSIONS: usize = 32;
 
 /// Where the kinds' jobs run.
 pub(crate) type Backends = [Box<dyn Backend>; KindId::COUNT];
@@ -54,7 +46,7 @@ pub(crate) type Backends = [Box<dyn Backend>; KindId::COUNT];
 /// The core, and all that drives it.
 pub(crate) struct Dispatcher {
     pub(super) engine: EngineId,
-    pub(super) desk: Baton<Desk>,
+    pub(super) desk: Turns,
     /// What backends tell.
     pub(super) news: SegQueue<(News, Nanos)>,
     /// Submissions that need no answer, brought while the core was busy.
@@ -119,7 +111,7 @@ impl Dispatcher {
         let alarm = Alarm::new()?;
         let dispatcher = Arc::new_cyclic(|itself: &Weak<Self>| Self {
             engine,
-            desk: Baton::new(Desk {
+            desk: Turns::new(Desk {
                 core,
                 sleepers: Sleepers::default(),
                 effects: Vec::new(),
@@ -175,15 +167,14 @@ impl Dispatcher {
             if woken.clock_set && self.clock.runs() {
                 self.tell(Event::ClockSet { offset: self.clock.moment().offset });
             }
-            let mut desk = self.desk.take();
-            self.take_in_all(&mut desk);
+            let mut desk = self.turn();
             let now = clock::now();
             // What has rung is not set any more.
             desk.alarm_at = desk.alarm_at.filter(|&at| at > now);
             self.handle(&mut desk, Event::Tick, now);
-            self.settle(desk);
+            drop(desk);
             while self.desk.more() {
-                self.settle(self.desk.take());
+                drop(self.turn());
             }
         }
     }
@@ -226,120 +217,14 @@ impl Dispatcher {
 
     /// Brings one event to the core at once.
     pub(crate) fn tell(&self, event: Event<Payload>) {
-        let mut desk = self.desk.take();
         // The event may be about a job whose submission is among the news.
-        self.take_in_all(&mut desk);
+        let mut desk = self.turn();
         self.handle(&mut desk, event, clock::now());
-        self.settle(desk);
     }
 
     /// Asks the core something, with all news taken in.
     pub(crate) fn ask<R>(&self, question: impl FnOnce(&mut Core<Payload>) -> R) -> R {
-        let mut desk = self.desk.take();
-        self.take_in_all(&mut desk);
-        let answer = question(&mut desk.core);
-        self.settle(desk);
-        answer
-    }
-
-    /// Takes in the news; true if a turn's worth was not all, and the rest is left for later.
-    fn take_in(&self, desk: &mut Desk) -> bool {
-        if !self.desk.hear() {
-            return false;
-        }
-        let mut left = TURN;
-        loop {
-            // What has ended makes others ready, so it comes first.
-            while let Some((news, at)) = self.news.pop() {
-                self.take_in_one(desk, news, at);
-                left -= 1;
-                if left == 0 {
-                    self.desk.leave_news();
-                    return true;
-                }
-            }
-            for _ in 0..SUBMISSIONS {
-                let Some((submission, then)) = self.submitted.pop() else { return false };
-                self.handle_submission(desk, submission, then);
-                left -= 1;
-                if left == 0 {
-                    self.desk.leave_news();
-                    return true;
-                }
-            }
-        }
-    }
-
-    fn take_in_one(&self, desk: &mut Desk, news: News, at: Nanos) {
-        let event = match news {
-            News::Started(key) => {
-                if let Some(job) = desk.core.get(key) {
-                    let (id, attempt) = (job.head().id(), job.head().attempt());
-                    self.observers.tell(|| JobEvent::Started { id, attempt });
-                }
-                Event::Started { key }
-            }
-            News::Recalled(jobs) => {
-                let known = jobs.iter().filter_map(|&(key, _)| desk.core.get(key));
-                known.for_each(|job| job.head().again(false));
-                Event::Recalled(jobs)
-            }
-            News::Ended(key, ended) => Event::Finished { key, ended },
-            News::Lent(key, lent) => Event::Lent { key, lent },
-            News::Progress(key, progress) => {
-                let id = JobId::from_count(key);
-                return self.observers.tell(|| JobEvent::Progress { id, progress: *progress });
-            }
-        };
-        self.handle(desk, event, at);
-    }
-
-    /// Takes in all the news that there is by now: for those whose question is about jobs that may
-    /// be among it. What comes meanwhile is for a later turn, or this one might never end.
-    pub(super) fn take_in_all(&self, desk: &mut Desk) {
-        if !self.desk.hear() {
-            return;
-        }
-        let (news, submissions) = (self.news.len(), self.submitted.len());
-        for (news, at) in (0..news).map_while(|_| self.news.pop()) {
-            self.take_in_one(desk, news, at);
-        }
-        for (submission, then) in (0..submissions).map_while(|_| self.submitted.pop()) {
-            self.handle_submission(desk, submission, then);
-        }
-        if !(self.news.is_empty() && self.submitted.is_empty()) {
-            self.desk.leave_news();
-        }
-    }
-
-    /// Ends a turn: takes in the news, wakes whom it concerns, lets go of the lock, does what
-    /// was put off, and looks whether more news came in meanwhile.
-    pub(super) fn settle<'a>(&'a self, mut desk: MutexGuard<'a, Desk>) {
-        loop {
-            let full = self.take_in(&mut desk);
-            if std::mem::take(&mut desk.changed) {
-                self.wake_sleepers(&mut desk);
-            }
-            self.set_alarm(&mut desk);
-            let kicks = std::mem::take(&mut desk.kicks);
-            let after = desk.after.take();
-            self.desk.pass(desk);
-            self.kick(kicks);
-            if let Some(after) = after {
-                self.do_after(*after);
-            }
-            if full {
-                // Others' news, not ours to carry for long.
-                return self.alarm.call();
-            }
-            if !self.desk.more() {
-                return;
-            }
-            match self.desk.try_take() {
-                Some(again) => desk = again,
-                None => return,
-            }
-        }
+        question(&mut self.turn().core)
     }
 
     /// Ends the backends and the dispatcher thread; no job is unfinished any more.
@@ -366,7 +251,7 @@ impl Drop for Dispatcher {
     fn drop(&mut self) {
         // A panic in the drop of one job's values must not reach whoever drops the engine, and a
         // second one would abort the process.
-        let jobs = self.desk.take().core.remove_all();
+        let jobs = self.desk.last(|desk| desk.core.remove_all());
         jobs.into_iter().for_each(drop_quietly);
     }
 }

@@ -35,8 +35,13 @@ impl Dispatcher {
             if self.closed.load(Ordering::SeqCst) {
                 return Err(Refusal::Closed);
             }
-            let mut desk = match self.desk.try_take() {
-                Some(desk) => desk,
+            // In a turn it comes behind what this thread may have submitted before, while the core
+            // was busy.
+            let mut desk = match self.try_turn() {
+                Some(mut desk) => {
+                    self.take_in_all(&mut desk);
+                    desk
+                }
                 None if self.submitted.len() < BACKLOG => {
                     submission.accepted = true;
                     self.submitted.push((submission, now));
@@ -44,12 +49,9 @@ impl Dispatcher {
                     return Ok(());
                 }
                 // Who submits faster than the core takes in lends a hand.
-                None => self.desk.take(),
+                None => self.turn(),
             };
-            // First what this thread may have submitted before, while the core was busy.
-            self.take_in_all(&mut desk);
             let refused = self.handle_submission(&mut desk, submission, now);
-            self.settle(desk);
             return refused.map_or(Ok(()), Err);
         }
         self.submit_all(now, [submission]).map_err(|(_, refusal)| refusal)
@@ -64,8 +66,7 @@ impl Dispatcher {
         now: Nanos,
         submissions: impl IntoIterator<Item = Submission<Payload>>,
     ) -> Result<(), (usize, Refusal)> {
-        let mut desk = self.desk.take();
-        self.take_in_all(&mut desk);
+        let mut desk = self.turn();
         let mut answer = Ok(());
         let mut submissions = submissions.into_iter().enumerate();
         for (count, submission) in &mut submissions {
@@ -74,7 +75,7 @@ impl Dispatcher {
                 break;
             }
         }
-        self.settle(desk);
+        drop(desk);
         // With no lock held, for there may be users' values in them.
         drop(submissions);
         answer
@@ -98,11 +99,9 @@ impl Dispatcher {
             accepted: false,
             payload: Arc::clone(job),
         };
-        let mut desk = self.desk.take();
-        self.take_in_all(&mut desk);
+        let mut desk = self.turn();
         self.handle(&mut desk, Event::Rerun(submission), clock::now());
         let refused = desk.refused.take();
-        self.settle(desk);
         refused.map_or(Ok(()), Err)
     }
 

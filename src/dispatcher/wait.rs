@@ -118,20 +118,18 @@ impl Dispatcher {
         let me = std::thread::current();
         let mut entered = false;
         loop {
-            let mut desk = self.desk.take();
-            self.take_in_all(&mut desk);
+            let mut desk = self.turn();
             if let Some(answer) = answer(&desk) {
                 if entered {
                     desk.sleepers.leave(place, &me);
                 }
-                self.settle(desk);
                 return answer;
             }
             if !entered {
                 desk.sleepers.enter(place, me.clone());
                 entered = true;
             }
-            self.settle(desk);
+            drop(desk);
             sleep(deadline);
         }
     }
@@ -158,19 +156,14 @@ impl Dispatcher {
         let me = std::thread::current();
         let head = job.head();
         {
-            let mut desk = self.desk.take();
-            self.take_in_all(&mut desk);
+            let mut desk = self.turn();
             if desk.core.is_stalled_for_good() && !head.status().is_finished() {
-                let error = stalled_error(&desk);
-                self.settle(desk);
-                return Err(error);
+                return Err(stalled_error(&desk));
             }
             if !head.add_thread(&me) {
-                self.settle(desk);
                 return Ok(true);
             }
             desk.sleepers.enter(Place::Outside, me.clone());
-            self.settle(desk);
         }
         self.backends[head.kind() as usize].serve(job, deadline, enough);
         let answer = loop {
@@ -184,22 +177,15 @@ impl Dispatcher {
             if !head.is_awaited_by(&me) || enough() {
                 break Ok(true);
             }
-            let mut desk = self.desk.take();
-            self.take_in_all(&mut desk);
-            let stalled = desk.core.is_stalled_for_good() && !head.status().is_finished();
-            let error = stalled.then(|| stalled_error(&desk));
-            self.settle(desk);
-            if let Some(error) = error {
-                break Err(error);
+            let desk = self.turn();
+            if desk.core.is_stalled_for_good() && !head.status().is_finished() {
+                break Err(stalled_error(&desk));
             }
         };
         if !matches!(answer, Ok(true)) || head.is_awaited_by(&me) {
             head.remove_thread(&me);
         }
-        let mut desk = self.desk.take();
-        desk.sleepers.leave(Place::Outside, &me);
-        // News may have come meanwhile that its bringer has left to us.
-        self.settle(desk);
+        self.turn().sleepers.leave(Place::Outside, &me);
         answer
     }
 
@@ -218,8 +204,7 @@ impl Dispatcher {
         // A stream that needs this very thread, which waits for it.
         let lane = Cell::new(None);
         loop {
-            let mut desk = self.desk.take();
-            self.take_in_all(&mut desk);
+            let mut desk = self.turn();
             let mut found = None;
             let ended = if asleep { !head.is_awaited_by(&me) } else { head.status().is_finished() };
             let answer = if ended || enough() {
@@ -252,7 +237,7 @@ impl Dispatcher {
                     };
                     self.handle(&mut desk, event, clock::now());
                 }
-                self.settle(desk);
+                drop(desk);
                 if let Some(answer) = answer {
                     return answer;
                 }
@@ -262,7 +247,7 @@ impl Dispatcher {
                 continue;
             }
             if asleep {
-                self.settle(desk);
+                drop(desk);
                 self.backends[head.kind() as usize].serve(job, deadline, enough);
                 if !enough() && head.is_awaited_by(&me) {
                     sleep(deadline);
@@ -274,7 +259,6 @@ impl Dispatcher {
                 asleep = true;
                 self.fall_asleep(&mut desk, here, job, &me);
             }
-            self.settle(desk);
         }
     }
 
