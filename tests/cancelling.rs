@@ -2,6 +2,8 @@
 //! once, a job that looks at its context stops within a moment, a process and all that it started
 //! is ended, first kindly; and each job ends in exactly one way.
 
+#[path = "common/bell.rs"]
+mod bell;
 mod common;
 #[path = "common/role.rs"]
 mod role;
@@ -247,64 +249,83 @@ fn ten_thousand_process_jobs_cancelled_killed_and_timed_out_at_random_each_end_o
     role::apart(
         "ten_thousand_process_jobs_cancelled_killed_and_timed_out_at_random_each_end_once",
         || {
-            let fds = open_fds();
-            {
-                let grace = Duration::from_millis(20);
-                let engine =
-                    Engine::builder().max_process_jobs(4).kill_grace(grace).build().unwrap();
-                let events = engine.events_with_capacity(200_000);
-                let mut rng = rand::rng();
-                let jobs: Vec<_> = (0..10_000)
-                    .map(|_| {
-                        let mut job = ProcessJob::new(sleep, (rng.random_range(0..2),));
-                        match rng.random_range(0..10) {
-                            0 => {
-                                job = job.timeout(Duration::from_micros(rng.random_range(0..3000)))
-                            }
-                            1 => job = job.attempt_timeout(Duration::from_micros(500)).retries(1),
-                            2 => {
-                                job =
-                                    job.retries(2).backoff(Backoff::fixed(Duration::from_millis(1)))
-                            }
-                            3 => job = job.fresh_process(rng.random_bool(0.2)),
-                            _ => {}
-                        }
-                        let job = engine.submit(job).unwrap();
-                        match rng.random_range(0..12) {
-                            0 => job.cancel(),
-                            1 if rng.random_bool(0.3) => kill_a_worker(&mut rng),
-                            _ => {}
-                        }
-                        job
-                    })
-                    .collect();
-                for job in &jobs {
-                    if rng.random_bool(0.05) {
-                        job.cancel();
-                    }
-                    if rng.random_bool(0.01) {
-                        kill_a_worker(&mut rng);
-                    }
-                }
-                engine.wait().unwrap();
-                let stats = engine.stats();
-                assert_eq!((stats.unfinished, stats.dispatched), (0, 0));
-                assert_eq!(stats.done + stats.failed + stats.cancelled, 10_000);
-                // Every permit is back: as many jobs as ever run at once.
-                engine.submit_all((0..8).map(|_| ProcessJob::new(sleep, (1,)))).unwrap();
-                engine.wait().unwrap();
-                let ends = events
-                    .receiver()
-                    .try_iter()
-                    .filter(|event| matches!(event, executor_engine::JobEvent::Finished { .. }));
-                assert_eq!(ends.count(), 10_008);
-                assert!(jobs.iter().all(|job| job.status().is_finished()));
-                assert!(jobs.iter().filter(|job| job.status() == Status::Done).count() > 5_000);
+            // With a limit over all kinds a permit is a running job; without, workers are handed
+            // some jobs ahead.
+            for limited in [true, false] {
+                end_at_random(limited);
             }
-            assert!(children().is_empty(), "{:?}", children());
-            assert_eq!(open_fds(), fds);
         },
     );
+}
+
+fn end_at_random(limited: bool) {
+    let fds = open_fds();
+    {
+        let grace = Duration::from_millis(20);
+        let build = || {
+            let builder = Engine::builder().max_process_jobs(4).kill_grace(grace);
+            if limited { builder.max_jobs(4) } else { builder }.build().unwrap()
+        };
+        let engine = build();
+        let events = engine.events_with_capacity(200_000);
+        let mut rng = rand::rng();
+        let jobs: Vec<_> = (0..5_000)
+            .map(|_| {
+                let mut job = ProcessJob::new(sleep, (rng.random_range(0..2),));
+                match rng.random_range(0..10) {
+                    0 => job = job.timeout(Duration::from_micros(rng.random_range(0..3000))),
+                    1 => job = job.attempt_timeout(Duration::from_micros(500)).retries(1),
+                    2 => job = job.retries(2).backoff(Backoff::fixed(Duration::from_millis(1))),
+                    3 => job = job.fresh_process(rng.random_bool(0.2)),
+                    _ => {}
+                }
+                let job = engine.submit(job).unwrap();
+                match rng.random_range(0..12) {
+                    0 => job.cancel(),
+                    1 if rng.random_bool(0.3) => kill_a_worker(&mut rng),
+                    _ => {}
+                }
+                job
+            })
+            .collect();
+        for job in &jobs {
+            if rng.random_bool(0.05) {
+                job.cancel();
+            }
+            if rng.random_bool(0.01) {
+                kill_a_worker(&mut rng);
+            }
+        }
+        engine.wait().unwrap();
+        let stats = engine.stats();
+        assert_eq!((stats.unfinished, stats.dispatched), (0, 0));
+        assert_eq!(stats.done + stats.failed + stats.cancelled, 5_000);
+        // Every permit is back: as many jobs as ever run at once.
+        bell::assert_exactly(&engine, 4);
+        let ends = events
+            .receiver()
+            .try_iter()
+            .filter(|event| matches!(event, executor_engine::JobEvent::Finished { .. }));
+        assert_eq!(ends.count(), 5_012);
+        assert!(jobs.iter().all(|job| job.status().is_finished()));
+        assert!(jobs.iter().filter(|job| job.status() == Status::Done).count() > 2_500);
+        // And as many are handed out as by an engine that has done nothing before.
+        let engines = [engine, build()];
+        for engine in &engines {
+            engine.submit_all((0..1_000).map(|_| ProcessJob::new(sleep, (3_600_000,)))).unwrap();
+        }
+        let start = Instant::now();
+        loop {
+            let [used, new] = engines.each_ref().map(|engine| engine.stats().dispatched);
+            if used == new && new >= 4 {
+                break;
+            }
+            assert!(start.elapsed() < DEADLINE / 3, "{used} are out, and {new} of a new engine");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    assert!(children().is_empty(), "{:?}", children());
+    assert_eq!(open_fds(), fds);
 }
 
 /// Kills a random process of the engine that is no fork server.
