@@ -3,12 +3,14 @@
 //! deadlocks the engine.
 
 mod common;
+#[path = "common/role.rs"]
+mod role;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::time::Duration;
 
-use common::{Gate, within};
+use common::{Gate, peak_kib, within};
 use executor_engine::condition::*;
 use executor_engine::prelude::*;
 use executor_engine::{Reader, Stream};
@@ -202,6 +204,15 @@ fn a_stream_that_takes_too_long_is_told_to_stop() {
     });
 }
 
+/// An engine in which no other job runs before the producer of a stream waits for its reader.
+fn one_permit() -> Engine {
+    Engine::builder().max_jobs(1).max_thread_jobs(1).build().unwrap()
+}
+
+fn producer_waits(engine: &Engine) {
+    assert_eq!(engine.submit(ThreadJob::new(|| 1, ())).unwrap().result().unwrap(), 1);
+}
+
 #[test]
 fn a_slow_reader_holds_the_producer_up() {
     struct Counted(Arc<AtomicUsize>);
@@ -211,7 +222,7 @@ fn a_slow_reader_holds_the_producer_up() {
         }
     }
     within(|| {
-        let engine = Engine::new().unwrap();
+        let engine = one_permit();
         let alive = Arc::new(AtomicUsize::new(0));
         let most = Arc::new(AtomicUsize::new(0));
         let (inside, peak) = (Arc::clone(&alive), Arc::clone(&most));
@@ -227,7 +238,22 @@ fn a_slow_reader_holds_the_producer_up() {
             (),
         );
         let job = engine.submit(job.buffer(8)).unwrap();
-        assert_eq!(job.iter().map(|value| drop(value.unwrap())).count(), 20_000);
+        let reader = job.iter();
+        producer_waits(&engine);
+        // Eight wait, one is in hand.
+        assert_eq!(alive.load(Ordering::SeqCst), 9);
+        let mut read = 0;
+        for value in reader {
+            drop(value.unwrap());
+            read += 1;
+            if read % 1000 == 1 {
+                producer_waits(&engine);
+                // The reader has up to seven more of those that it took together.
+                let alive = alive.load(Ordering::SeqCst);
+                assert!(alive <= 9 + 7, "{alive}");
+            }
+        }
+        assert_eq!(read, 20_000);
         assert_eq!(alive.load(Ordering::SeqCst), 0);
         // Eight wait, eight are with the reader, one each is in hand.
         assert!(most.load(Ordering::SeqCst) <= 18, "{most:?} were alive at once");
@@ -235,16 +261,27 @@ fn a_slow_reader_holds_the_producer_up() {
 }
 
 #[test]
-fn a_million_values() {
-    within(|| {
-        let engine = Engine::new().unwrap();
-        let job = engine.submit(ThreadJob::stream(count, (1_000_000,)).buffer(256)).unwrap();
+fn a_million_values_take_no_memory() {
+    fn read(engine: &Engine, n: u64) {
+        let job = engine.submit(ThreadJob::stream(count, (n,)).buffer(256)).unwrap();
         let mut expected = 0;
         for value in &job {
             assert_eq!(value.unwrap(), expected);
+            if expected % 50_000 == 0 {
+                producer_waits(engine);
+            }
             expected += 1;
         }
-        assert_eq!(expected, 1_000_000);
+        assert_eq!(expected, n);
+    }
+    role::apart("a_million_values_take_no_memory", || {
+        let engine = one_permit();
+        read(&engine, 10_000);
+        let warm = peak_kib();
+        read(&engine, 1_000_000);
+        // Were they kept, it would grow by 15 MiB.
+        let grown = peak_kib().saturating_sub(warm);
+        assert!(grown < 4 * 1024, "the process grew by {grown} KiB");
     });
 }
 

@@ -23,6 +23,14 @@ pub fn within<R: Send + 'static>(body: impl FnOnce() -> R + Send + 'static) -> R
     }
 }
 
+/// The most memory that this process ever had, in KiB. What is measured by it runs in a process
+/// apart.
+pub fn peak_kib() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
 /// An event that happens once.
 #[derive(Clone, Default)]
 pub struct Gate(Arc<(Mutex<bool>, Condvar)>);
