@@ -1,6 +1,8 @@
 //! Promise: jobs go in the order of their priority, none waits for ever, and never more run than
 //! there are resources, permits and rates for.
 
+#[path = "common/bell.rs"]
+mod bell;
 mod common;
 
 use std::collections::BTreeSet;
@@ -8,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use bell::Bell;
 use common::{Gate, Meter, within};
 use executor_engine::prelude::*;
 use executor_engine::{JobKind, ManualClock};
@@ -90,31 +93,59 @@ fn a_priority_goes_before_what_a_pool_was_handed() {
     });
 }
 
+/// With no settings at all.
+#[test]
+fn priorities_mean_something_to_an_engine_with_default_settings() {
+    within(|| {
+        for (low, high) in [(0, 10), (-10, 0), (-10, 10)] {
+            let engine = Engine::new().unwrap();
+            let threads = std::thread::available_parallelism().unwrap().get();
+            let gates: Vec<Gate> = (0..threads).map(|_| occupy(&engine)).collect();
+            let log = Log::default();
+            for _ in 0..5_000 {
+                engine.submit(notes(&log, low).priority(low)).unwrap();
+            }
+            for _ in 0..20 {
+                engine.submit(notes(&log, high).priority(high)).unwrap();
+            }
+            gates.iter().for_each(Gate::open);
+            engine.wait().unwrap();
+            let log = log.lock().unwrap();
+            assert_eq!(log.len(), 5_020);
+            let last = log.iter().rposition(|note| *note == high).unwrap();
+            // Each other thread may have begun one more meanwhile, which is in the log before.
+            let most = 20 + threads;
+            assert!(last < most, "the last one of priority {high} came as number {last}");
+        }
+    });
+}
+
 #[task]
-fn wait_for(file: std::path::PathBuf) {
-    while !file.exists() {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+fn note_in_file(path: std::path::PathBuf, note: String) {
+    use std::io::Write;
+    let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
+    file.write_all(note.as_bytes()).unwrap();
 }
 
 #[test]
-fn a_priority_goes_before_what_waits_for_a_worker() {
+fn priorities_mean_something_to_workers_that_are_handed_jobs_ahead() {
     within(|| {
         let engine = Engine::builder().max_process_jobs(1).build().unwrap();
-        let gate = engine.cache_dir().unwrap().join("gate");
-        let first = engine.submit(ProcessJob::new(wait_for, (gate.clone(),))).unwrap();
-        let many = (0..1000).map(|_| ProcessJob::new(wait_for, (gate.clone(),)));
-        let many = engine.submit_all(many).unwrap();
-        let early = ProcessJob::new(wait_for, (gate.clone(),)).priority(1);
-        let early = engine.submit(early).unwrap();
-        std::fs::write(&gate, "").unwrap();
+        let name = format!("executor-priorities-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let _ = std::fs::remove_file(&path);
+        let bell = Bell::new();
+        engine.submit(ProcessJob::new(bell::until_let_go, (bell.path(),))).unwrap();
+        let busy = bell.rung();
+        let note = |note: &str| ProcessJob::new(note_in_file, (path.clone(), note.to_owned()));
+        engine.submit_all((0..500).map(|_| note("."))).unwrap();
+        engine.submit_all((0..10).map(|_| note("!").priority(1))).unwrap();
+        drop(busy);
         engine.wait().unwrap();
-        let started = |job: &JobHandle<()>| job.info().started_at().unwrap();
-        assert!(started(&first) < started(&early));
-        // Those that a worker was sent ahead stay with it: none while its jobs take long.
-        let before = many.iter().filter(|job| started(job) < started(&early)).count();
-        assert_eq!(before, 0);
-        assert!(many.iter().all(|job| job.status() == Status::Done));
+        let log = std::fs::read_to_string(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(log.len(), 510);
+        assert!(log.rfind('!').unwrap() < 10, "{log}");
     });
 }
 
@@ -133,7 +164,7 @@ fn priorities_beside_everything_else_lose_nothing() {
                             runs[i as usize].fetch_add(1, Ordering::SeqCst);
                             i
                         };
-                        let priority = if i % 10 == 0 { (i % 3) as i32 } else { 0 };
+                        let priority = if i.is_multiple_of(10) { (i % 3) as i32 } else { 0 };
                         let job = ThreadJob::new(run, ()).priority(priority);
                         let job = engine.submit(job).unwrap();
                         match i % 11 {
