@@ -1,10 +1,15 @@
 //! A stream from a worker process keeps all promises of a stream (`streams.rs`), with bounded memory
 //! on both sides, and says how its worker died.
 
+#[path = "common/bell.rs"]
+mod bell;
 mod common;
 
+use std::io::{Read, Write};
+use std::path::PathBuf;
 use std::time::Duration;
 
+use bell::{Bell, ring};
 use common::within;
 use executor_engine::Stream;
 use executor_engine::prelude::*;
@@ -229,6 +234,41 @@ fn a_slow_reader_holds_the_worker_up_and_memory_stays_flat() {
     });
 }
 
+/// Tells of each value before it is sent.
+#[task]
+fn told_ahead(out: Yield<u64>, bell: PathBuf) -> Result<(), StreamStopped> {
+    let mut told = ring(&bell);
+    (0..).try_for_each(|i| {
+        told.write_all(&[0]).expect("somebody listens");
+        out.send(i)
+    })
+}
+
+#[test]
+fn while_nobody_reads_the_producer_sends_what_the_buffer_takes_and_not_one_more() {
+    within(|| {
+        for buffer in [1, 2, 16, 1000] {
+            let engine = Engine::builder().max_process_jobs(2).build().unwrap();
+            let bell = Bell::new();
+            let job = ProcessJob::stream(told_ahead, (bell.path(),)).buffer(buffer);
+            let job = engine.submit(job).unwrap();
+            let mut told = bell.rung();
+            // And the one that it cannot send yet.
+            told.read_exact(&mut vec![0; buffer + 1]).unwrap();
+            // Time for one too many: it can only be too short to catch a fault.
+            for n in 0..20 {
+                let other = engine.submit(ProcessJob::new(double, (n,))).unwrap();
+                assert_eq!(other.result().unwrap(), 2 * n);
+            }
+            told.set_nonblocking(true).unwrap();
+            let more = told.read(&mut [0]).expect_err("it goes on, and nobody reads").kind();
+            assert_eq!(more, std::io::ErrorKind::WouldBlock);
+            assert_eq!(job.status(), Status::Running);
+            job.cancel();
+        }
+    });
+}
+
 #[test]
 fn streams_are_read_in_turn_by_an_engine_with_one_worker() {
     within(|| {
@@ -376,8 +416,11 @@ fn a_value_that_cannot_travel_fails_the_job_in_its_place() {
     within(|| {
         let engine = Engine::new().unwrap();
         for (last, why) in [(13, "does not encode: thirteen"), (7, "does not decode: seven")] {
+            // Its reader is there before the job begins.
+            engine.pause();
             let job = engine.submit(ProcessJob::stream(odd, (last,)).retries(1)).unwrap();
             let mut reader = job.iter();
+            engine.resume();
             for _attempt in 0..2 {
                 assert_eq!(reader.next().unwrap().unwrap().0, 1);
             }
