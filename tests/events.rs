@@ -139,7 +139,7 @@ fn each_job_ends_once_whatever_happens() {
 }
 
 #[test]
-fn who_stops_listening_costs_nothing_more() {
+fn others_hear_on_when_one_stops_listening_and_the_end_when_the_engine_ends() {
     within(|| {
         let engine = Engine::new().unwrap();
         drop(engine.events());

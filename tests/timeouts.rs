@@ -110,13 +110,15 @@ fn each_attempt_has_its_own_limit_and_all_together_theirs() {
         assert!(job.result().unwrap_err().is_timed_out());
         assert_eq!(job.attempt(), 3);
 
-        let limit = Duration::from_millis(100);
+        let limit = Duration::from_secs(2);
         let job = ProcessJob::new(sleep, (3600,)).attempt_timeout(SHORT).retries(100_000);
         let start = Instant::now();
         let job = engine.submit(job.timeout(limit)).unwrap();
         let error = job.result().unwrap_err();
-        assert!(error.to_string().contains("100ms"), "{error}");
-        assert!(start.elapsed() >= limit && job.attempt() > 1 && job.attempt() <= 5);
+        assert!(error.to_string().contains("2s"), "{error}");
+        assert!(start.elapsed() >= limit);
+        let most = limit.as_millis() / SHORT.as_millis() + 1;
+        assert!(job.attempt() > 1 && u128::from(job.attempt()) <= most, "{}", job.attempt());
     });
 }
 
@@ -140,7 +142,7 @@ fn the_limit_of_all_attempts_ends_the_time_between_two_as_well() {
 }
 
 #[test]
-fn a_job_in_time_has_its_result_and_no_timer_is_left() {
+fn a_job_in_time_has_its_result_whatever_time_passes_later() {
     within(|| {
         let clock = ManualClock::new(SystemTime::UNIX_EPOCH);
         let engine = Engine::builder().clock(&clock).build().unwrap();
