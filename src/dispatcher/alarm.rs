@@ -8,7 +8,7 @@ use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use std::os::fd::AsFd;
 
-use super::message::Nanos;
+use super::key::Nanos;
 
 /// Wakes the dispatcher thread.
 pub(super) struct Alarm {

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::message::{Event, Key};
+use super::key::Key;
+use super::message::Event;
 use super::run::Dispatcher;
 use crate::condition::{JobsView, Question, Viewed};
 use crate::error::PanicInfo;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::asker::not_asked;
-use super::message::{Effect, Event, Key, Nanos, Verdict};
+use super::key::{Key, Nanos};
+use super::message::{Effect, Event, Verdict};
 use super::reports::News;
 use super::run::{Desk, Dispatcher, Payload};
 use log::Level;

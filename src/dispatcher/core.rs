@@ -14,11 +14,12 @@
 use std::collections::{HashSet, VecDeque};
 
 use super::edge::{Edge, Edges};
-use super::message::{Effect, Event, Key, Nanos, READERS, Refusal, Submission, Verdict};
+use super::key::{Key, Nanos, READERS};
+use super::message::{Effect, Event, Refusal, Submission, Verdict};
 use super::node::{Needs, Node, Out, State};
 use super::ready::{Going, Limits, Ready, Waits};
 use super::table::Table;
-use super::waiting::{ended_otherwise, let_go_of, tell_cycle};
+use super::verdict::{ended_otherwise, let_go_of, tell_cycle};
 use super::wheel::{TimerId, Wheel};
 use crate::clock::Moment;
 use crate::error::CancelReason;

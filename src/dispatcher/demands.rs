@@ -1,6 +1,6 @@
 //! What a job demands beside a permit: units of named resources, a place in rates.
 
-use super::message::Nanos;
+use super::key::Nanos;
 use crate::job::{KindId, Meta};
 
 /// The number of a named resource, in the order in which the engine was told of them.

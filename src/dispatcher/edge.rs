@@ -1,6 +1,6 @@
 //! Edges between jobs: who waits for whom, and for which end.
 
-use super::message::Key;
+use super::key::Key;
 use crate::condition::Statuses;
 
 /// One end of an edge, in a word: the job at the other end, and for which end of the upper one

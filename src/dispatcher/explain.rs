@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use super::core::Core;
-use super::message::{Key, READERS};
+use super::key::{Key, READERS};
 use super::node::{Needs, Node, Out, State};
 use super::run::{Dispatcher, Payload};
 use crate::clock::Moment;

@@ -4,7 +4,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::core::Core;
-use super::message::{Key, Need, READERS};
+use super::key::{Key, READERS};
+use super::message::Need;
 use super::node::{Node, State};
 use crate::job::KindId;
 

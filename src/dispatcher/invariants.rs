@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::core::Core;
 use super::edge::Edge;
-use super::message::{Key, READERS};
+use super::key::{Key, READERS};
 use super::node::{Needs, Node, Out, State};
 use crate::condition::Tree;
 use crate::job::KindId;

@@ -7,19 +7,11 @@ use smallvec::SmallVec;
 
 use super::demands::Granted;
 use super::edge::Edge;
+use super::key::{Key, Nanos};
 use super::rules::Attempts;
 use crate::condition::{Custom, Named, Question, Statuses, Tree, Watched};
 use crate::error::{CancelReason, PanicInfo};
 use crate::job::{Ended, Head, KindId, Status, Stop};
-
-/// A job's key in its engine: its place in this process's count of jobs.
-pub(crate) type Key = u64;
-
-/// Stands for those who read a stream, as what its job blocks on. No job has this key.
-pub(crate) const READERS: Key = Key::MAX;
-
-/// Monotonic time, in nanoseconds.
-pub(crate) type Nanos = u64;
 
 /// What happened. `P` is what the core carries for each job without looking into it.
 #[derive(Debug)]

@@ -31,6 +31,7 @@ mod explain;
 mod graph;
 #[cfg(test)]
 mod invariants;
+mod key;
 mod message;
 mod node;
 mod observers;
@@ -47,6 +48,7 @@ mod sleepers;
 mod submit;
 mod table;
 mod turn;
+mod verdict;
 mod wait;
 mod waiting;
 mod wheel;

@@ -1,7 +1,8 @@
 //! A job in the core: its state, and its edges to other jobs.
 
 use super::edge::{Edge, Edges};
-use super::message::{Key, Nanos, Need};
+use super::key::{Key, Nanos};
+use super::message::Need;
 use super::rules::Attempts;
 use super::wheel::TimerId;
 use crate::condition::Tree;

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::demands::Demands;
-use super::message::{Key, Nanos};
+use super::key::{Key, Nanos};
 use crate::job::KindId;
 
 /// A place in the order: when the job seems to have become ready, and which came first.

@@ -14,7 +14,7 @@
 use std::collections::VecDeque;
 
 use super::demands::{Demands, Granted, Rates, Supplies};
-use super::message::{Key, Nanos};
+use super::key::{Key, Nanos};
 use super::ranked::{Rank, Ranks};
 use crate::job::KindId;
 

@@ -1,6 +1,7 @@
 //! What backends tell, and how it gets to the core.
 
-use super::message::{Event, Key, Nanos};
+use super::key::{Key, Nanos};
+use super::message::Event;
 use super::run::Dispatcher;
 use crate::backend::{Reports, enter_service};
 use crate::clock;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::demands::{Demands, Granted};
-use super::message::{Key, Nanos};
+use super::key::{Key, Nanos};
 use crate::job::{Backoff, Meta};
 
 /// What a job says about its attempts.

@@ -1,7 +1,8 @@
 //! Jobs that run: their attempts, what ends these, and what comes after.
 
 use super::core::Core;
-use super::message::{Effect, Key, Nanos, Refusal, Submission, Verdict};
+use super::key::{Key, Nanos};
+use super::message::{Effect, Refusal, Submission, Verdict};
 use super::node::{Cause, Needs, Node, State};
 use crate::error::CancelReason;
 use crate::job::{Ended, KindId};

@@ -9,7 +9,8 @@ use std::sync::atomic::Ordering;
 use smallvec::SmallVec;
 
 use super::core::Core;
-use super::message::{Event, Key, Nanos, Need, Refusal, Submission};
+use super::key::{Key, Nanos};
+use super::message::{Event, Need, Refusal, Submission};
 use super::rules::Rules;
 use super::run::{Desk, Dispatcher, Payload};
 use crate::backend::Reports;

@@ -9,8 +9,8 @@ use std::ops::{Deref, DerefMut};
 use parking_lot::MutexGuard;
 
 use super::baton::Baton;
+use super::key::Nanos;
 use super::message::Event;
-use super::message::Nanos;
 use super::reports::News;
 use super::run::{Desk, Dispatcher};
 use crate::event::JobEvent;

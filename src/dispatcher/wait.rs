@@ -22,7 +22,8 @@ use std::time::Instant;
 
 use super::core::Core;
 use super::graph::Path;
-use super::message::{Event, Key, Nanos, Refusal};
+use super::key::{Key, Nanos};
+use super::message::{Event, Refusal};
 use super::reports::News;
 use super::run::{Desk, Dispatcher, Payload};
 use super::sleepers::Place;

@@ -7,11 +7,13 @@
 
 use super::core::Core;
 use super::edge::Edge;
-use super::message::{Effect, Key, Nanos, Need, Nested, Verdict};
+use super::key::{Key, Nanos};
+use super::message::{Effect, Need, Nested, Verdict};
 use super::node::{Needs, Node, Out, State, Wants};
 use super::ready::Waits;
+use super::verdict::{ended_otherwise, let_go_of, tell_edge};
 use crate::clock::Moment;
-use crate::condition::{Statuses, Tree};
+use crate::condition::Tree;
 use crate::error::{CancelReason, PanicInfo, Unsatisfiable};
 use crate::id::JobId;
 use crate::job::Status;
@@ -306,44 +308,5 @@ impl<P: Clone> Core<P> {
     /// The moment, by both clocks, of the last event.
     pub(crate) fn moment(&self) -> Moment {
         self.moment
-    }
-}
-
-/// Has the custom conditions of a tree dropped by who holds no lock.
-pub(super) fn let_go_of<P>(key: Key, tree: Tree, effects: &mut Vec<Effect<P>>) {
-    let customs = tree.into_customs();
-    if !customs.is_empty() {
-        effects.push(Effect::LetGo { key, customs });
-    }
-}
-
-/// The verdict on a job when the one at the other end of the edge has ended otherwise than
-/// wanted.
-pub(super) fn ended_otherwise(edge: Edge, status: Status) -> Verdict {
-    let id = JobId::from_count(edge.key());
-    let reason = if edge.is_argument() {
-        CancelReason::Upstream(id)
-    } else {
-        let mut text = String::new();
-        tell_edge(&mut text, edge.key(), edge.statuses(), Some(status));
-        CancelReason::Unsatisfiable(Unsatisfiable::new(vec![id], text))
-    };
-    Verdict::Cancelled(reason)
-}
-
-/// Why a job that waits for itself, by way of those after it, can never run.
-pub(super) fn tell_cycle(keys: &[Key]) -> Unsatisfiable {
-    let jobs: Vec<JobId> = keys.iter().copied().map(JobId::from_count).collect();
-    let names: Vec<String> = jobs.iter().map(JobId::to_string).collect();
-    Unsatisfiable::new(jobs, format!("it would wait for itself: {}", names.join(" waits for ")))
-}
-
-fn tell_edge(text: &mut String, key: Key, statuses: Statuses, ended: Option<Status>) {
-    use std::fmt::Write;
-    // Writing to a String cannot fail.
-    let _ = write!(text, "job {} was to be {}", JobId::from_count(key), statuses.words());
-    if let Some(status) = ended {
-        let verb = if status == Status::Failed { "" } else { "is " };
-        let _ = write!(text, " and {verb}{status}");
     }
 }

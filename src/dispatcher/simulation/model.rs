@@ -10,7 +10,7 @@ use crate::condition::{
     after_weekday, all_satisfied, any_satisfied, before_clock, before_timepoint, custom, every,
 };
 use crate::condition::{Statuses, Zone};
-use crate::dispatcher::message::Key;
+use crate::dispatcher::key::Key;
 use crate::id::JobId;
 use crate::job::Status;
 

@@ -1,7 +1,7 @@
 //! Levels of a wheel: the 6-bit digits of a deadline, and rings of 64 slots.
 
 use super::slab::Id;
-use crate::dispatcher::message::Nanos;
+use crate::dispatcher::key::Nanos;
 
 /// Bits of a digit.
 const BITS: u32 = 6;

@@ -28,7 +28,7 @@ mod slab;
 #[cfg(test)]
 mod tests;
 
-use super::message::{Key, Nanos};
+use super::key::{Key, Nanos};
 use level::{Ring, Slot, digit, level_between};
 use slab::{Id, Slab};
 
