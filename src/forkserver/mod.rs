@@ -17,6 +17,7 @@
 
 mod children;
 mod entry;
+mod sending;
 mod server;
 mod streaming;
 mod worker;

@@ -316,7 +316,7 @@ impl Stream {
         frame[..HEADER].copy_from_slice(&header.to_bytes());
         // Not between the parts of another frame. An engine that does not listen any more ends this
         // process anyway.
-        let _sending = super::worker::sending();
+        let _alone = super::sending::alone();
         let _ = sys::send_all(self.socket.as_fd(), frame);
     }
 }

@@ -4,17 +4,14 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use parking_lot::{Mutex, MutexGuard};
-
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Pid, getppid, setpgid};
 
-use super::streaming;
+use super::{sending, streaming};
 use crate::error::{JobError, PanicInfo};
 use crate::files::{self, InPlace, Place};
-use crate::info::Progress;
 use crate::job;
 use crate::sys::{self, Page};
 use crate::task::{self, TaskDef, TaskFailure};
@@ -22,8 +19,8 @@ use crate::wire::claims::Claims;
 use crate::wire::codec;
 use crate::wire::frame::{Decoder, HEADER, Header};
 use crate::wire::message::{
-    NOTE_PROGRESS, PLACED, REPLY_CODEC, REPLY_FAILED, REPLY_NO_PLACE, REPLY_OK, REPLY_PANICKED,
-    REPLY_SKIPPED, STREAM, is_request, is_stream_word,
+    PLACED, REPLY_CODEC, REPLY_FAILED, REPLY_NO_PLACE, REPLY_OK, REPLY_PANICKED, REPLY_SKIPPED,
+    STREAM, is_request, is_stream_word,
 };
 
 /// The exit code of a worker that could not begin: "system error" in `sysexits.h`.
@@ -54,8 +51,7 @@ pub(super) fn run(setup: Setup) -> ! {
     let Setup { socket, page, slot, frame_cap, output, directory, .. } = setup;
     drop((output, directory));
     let socket = Arc::new(socket);
-    *WIRE.lock() = Some(Wire { socket: Arc::clone(&socket), seq: 0 });
-    job::tell_progress_by(tell_progress);
+    sending::install(&socket);
     streaming::install();
     // Users' code runs on this first thread. A thread made for it would have a stack, an arena
     // and thread-locals of its own, and touching them for the first time costs a new process
@@ -85,35 +81,6 @@ fn begin(setup: &Setup) -> io::Result<()> {
     Ok(())
 }
 
-/// What this process sends by: its socket, and the number of the request that it is at.
-struct Wire {
-    socket: Arc<OwnedFd>,
-    seq: u32,
-}
-
-/// There once the process serves. Threads of the job may send, too.
-static WIRE: Mutex<Option<Wire>> = Mutex::new(None);
-
-/// Keeps others from sending while it is held.
-pub(super) fn sending() -> MutexGuard<'static, impl Sized> {
-    WIRE.lock()
-}
-
-/// Tells the engine how far the job is.
-fn tell_progress(progress: &Progress) {
-    let mut frame = vec![0; HEADER];
-    if codec::encode(progress, &mut frame).is_err() {
-        return;
-    }
-    let wire = WIRE.lock();
-    let Some(wire) = &*wire else { return };
-    let length = (frame.len() - HEADER) as u64;
-    let header = Header { length, seq: wire.seq, extra: 0, kind: NOTE_PROGRESS };
-    frame[..HEADER].copy_from_slice(&header.to_bytes());
-    // An engine that does not listen any more ends this process anyway.
-    let _ = sys::send_all(wire.socket.as_fd(), &frame);
-}
-
 /// Serves requests until the connection ends.
 fn serve(socket: &Arc<OwnedFd>, page: &Page, slot: u32, frame_cap: u64) {
     let Some(number) = usize::try_from(slot).ok().and_then(|slot| page.slot(slot)) else { return };
@@ -137,9 +104,7 @@ fn serve(socket: &Arc<OwnedFd>, page: &Page, slot: u32, frame_cap: u64) {
                 late if is_stream_word(late) => continue,
                 _ => return,
             }
-            if let Some(wire) = &mut *WIRE.lock() {
-                wire.seq = header.seq;
-            }
+            sending::begin(header.seq);
             if header.kind & STREAM != 0 {
                 let body = decoder.bytes(range).to_vec();
                 decoder = streaming::during(socket, header.seq, frame_cap, decoder, || {
@@ -149,7 +114,7 @@ fn serve(socket: &Arc<OwnedFd>, page: &Page, slot: u32, frame_cap: u64) {
                 answer(header, decoder.bytes(range), claims, frame_cap, &mut reply);
             }
             // At once: the next request may take long.
-            let whole = WIRE.lock();
+            let whole = sending::alone();
             if sys::send_all(socket.as_fd(), &reply).is_err() {
                 return;
             }
