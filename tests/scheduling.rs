@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use bell::Bell;
 use common::{Gate, Meter, within};
+use executor_engine::condition::after_another;
 use executor_engine::prelude::*;
 use executor_engine::{JobKind, ManualClock};
 
@@ -117,6 +118,107 @@ fn priorities_mean_something_to_an_engine_with_default_settings() {
             let most = 20 + threads;
             assert!(last < most, "the last one of priority {high} came as number {last}");
         }
+    });
+}
+
+/// They became ready at one moment, by the clock.
+#[test]
+fn what_is_taken_back_keeps_its_order_where_no_time_passes() {
+    within(|| {
+        let clock = ManualClock::new(SystemTime::UNIX_EPOCH);
+        let engine = Engine::builder().clock(&clock).max_thread_jobs(1).build().unwrap();
+        for paused in [false, true] {
+            let gate = occupy(&engine);
+            let log = Log::default();
+            let early = if paused { None } else { Some(5) };
+            let job = |n: i32| notes(&log, n).priority(i32::from(early == Some(n)));
+            engine.submit_all((0..10).map(job)).unwrap();
+            if paused {
+                engine.pause();
+                engine.resume();
+            }
+            gate.open();
+            engine.wait().unwrap();
+            let order = early.into_iter().chain((0..10).filter(|&n| early != Some(n)));
+            assert!(order.eq(log.lock().unwrap().iter().copied()), "{:?}", log.lock().unwrap());
+        }
+    });
+}
+
+#[test]
+fn jobs_of_two_kinds_that_become_ready_together_both_go_first() {
+    within(|| {
+        let engine = Engine::builder().max_thread_jobs(1).build().unwrap();
+        let (lane, tell) = (Gate::new(), Gate::new());
+        let (begun, wait) = (tell.clone(), lane.clone());
+        let occupy_lane = move || {
+            tell.open();
+            wait.pass();
+        };
+        engine.submit(LocalJob::new(occupy_lane, ())).unwrap();
+        begun.pass();
+        let pool = occupy(&engine);
+        let first = Gate::new();
+        let pass = first.clone();
+        let up = engine.submit(ThreadJob::new(move || pass.pass(), ()).blocking()).unwrap();
+        let (threads, locals) = (Log::default(), Log::default());
+        let local = |n: i32| {
+            let log = Arc::clone(&locals);
+            LocalJob::new(move || log.lock().unwrap().push(n), ())
+        };
+        engine.submit(local(100).priority(5).condition(after_another(&up))).unwrap();
+        engine.submit(notes(&threads, 100).priority(5).condition(after_another(&up))).unwrap();
+        engine.submit_all((0..10).map(local)).unwrap();
+        engine.submit_all((0..10).map(|n| notes(&threads, n))).unwrap();
+        first.open();
+        up.wait().unwrap();
+        lane.open();
+        pool.open();
+        engine.wait().unwrap();
+        let order: Vec<i32> = std::iter::once(100).chain(0..10).collect();
+        assert_eq!(*threads.lock().unwrap(), order);
+        assert_eq!(*locals.lock().unwrap(), order);
+    });
+}
+
+/// Says that it is being encoded, and waits.
+#[derive(Clone)]
+struct Slow(Gate, Gate);
+
+impl serde::Serialize for Slow {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.open();
+        self.1.pass();
+        serializer.serialize_unit()
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Slow {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <()>::deserialize(deserializer).map(|()| Self(Gate::new(), Gate::new()))
+    }
+}
+
+#[task]
+fn take_slow(_: Slow) {}
+
+#[test]
+fn a_pause_holds_process_jobs_that_are_just_being_encoded() {
+    within(|| {
+        let engine = Engine::builder().max_process_jobs(1).build().unwrap();
+        let slow = Slow(Gate::new(), Gate::new());
+        let jobs = std::thread::scope(|scope| {
+            let jobs = (0..20).map(|_| ProcessJob::new(take_slow, (slow.clone(),)));
+            let submitter = scope.spawn(|| engine.submit_all(jobs).unwrap());
+            slow.0.pass();
+            engine.pause();
+            slow.1.open();
+            submitter.join().unwrap()
+        });
+        assert!(jobs.iter().all(|job| job.status() == Status::Pending));
+        engine.resume();
+        engine.wait().unwrap();
+        assert!(jobs.iter().all(|job| job.status() == Status::Done && job.attempt() == 1));
     });
 }
 

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use common::{DEADLINE, Gate, Meter, within};
 use executor_engine::EngineBuilder;
+use executor_engine::condition::custom;
 use executor_engine::prelude::*;
 use rayon::prelude::*;
 
@@ -253,6 +254,46 @@ fn a_permit_is_lent_while_its_job_waits() {
                 assert_eq!(parent.result().unwrap(), 5);
             },
         );
+    });
+}
+
+/// One of its threads waits for the reader, another for a job, of which the first has an end.
+#[test]
+fn a_stream_lends_its_permit_while_it_waits_for_a_reader_or_for_a_job() {
+    within(|| {
+        let engine = Engine::builder().max_jobs(1).build().unwrap();
+        let late = Arc::new(AtomicBool::new(false));
+        let is_late = Arc::clone(&late);
+        let is_late = custom(move |_| is_late.load(Ordering::SeqCst));
+        let child = ThreadJob::new(|| 7, ()).condition(is_late.every(Duration::from_millis(1)));
+        let child = engine.submit(child).unwrap();
+        let (go_on, id) = (Gate::new(), child.id().to_string());
+        let gate = go_on.clone();
+        let waits_twice = move |out: Yield<u64>| -> Result<(), JobError> {
+            let other = out.clone();
+            let sends = std::thread::spawn(move || (0..9).try_for_each(|i| other.send(i)));
+            gate.pass();
+            let value = child.result()?;
+            sends.join().unwrap().expect("it is read");
+            let _ = out.send(value);
+            Ok(())
+        };
+        let job = ThreadJob::try_stream(waits_twice, ()).buffer(1);
+        let job = engine.submit(job).unwrap();
+        // The one permit is lent: one of its threads waits for the reader.
+        assert_eq!(engine.submit(LocalJob::new(|| 1, ())).unwrap().result().unwrap(), 1);
+        go_on.open();
+        let start = Instant::now();
+        while !job.explain().contains(&id) {
+            assert!(start.elapsed() < DEADLINE, "{}", job.explain());
+            std::thread::yield_now();
+        }
+        let mut reader = job.iter();
+        assert!((0..9).all(|i| reader.next().unwrap().unwrap() == i));
+        late.store(true, Ordering::SeqCst);
+        assert_eq!(reader.next().unwrap().unwrap(), 7);
+        assert!(reader.next().is_none());
+        assert_eq!(job.status(), Status::Done);
     });
 }
 

@@ -55,6 +55,11 @@ pub(crate) trait Reports: Send + Sync {
     /// puts the news into the dispatcher's inbox.
     fn post_lent(&self, _key: u64, _lent: bool) {}
 
+    /// These runs, which nobody has begun, are given back, claimed, each with when it became ready:
+    /// as if they had been there at the last [`take_back`](Backend::take_back). Only puts the news into
+    /// the dispatcher's inbox.
+    fn post_taken_back(&self, _runs: Vec<(u64, u64)>) {}
+
     /// As [`post_finished`](Self::post_finished) and then [`drive`](Self::drive), for a run
     /// that ended at that time. Not for one whose start was told: it could be overtaken.
     fn finished(&self, key: u64, ended: Ended, at: u64);

@@ -17,7 +17,7 @@ use super::edge::{Edge, Edges};
 use super::key::{Key, Nanos, READERS};
 use super::message::{Effect, Event, Refusal, Submission, Verdict};
 use super::node::{Needs, Node, Out, State};
-use super::ready::{Going, Limits, Ready, Waits};
+use super::ready::{Going, Limits, Ready};
 use super::table::Table;
 use super::verdict::{ended_otherwise, let_go_of, tell_cycle};
 use super::wheel::{TimerId, Wheel};
@@ -32,6 +32,8 @@ pub(crate) struct Counts {
     pub(crate) unfinished: usize,
     /// Handed to a backend or run by a waiting thread.
     pub(crate) out: usize,
+    /// Of those, how many lend their permit.
+    pub(crate) blocked: usize,
     /// Of all jobs ever finished, by how they ended.
     pub(crate) done: u64,
     pub(crate) failed: u64,
@@ -43,7 +45,9 @@ pub(crate) struct Core<P> {
     pub(super) nodes: Table<Node<P>>,
     pub(super) ready: Ready,
     pub(super) counts: Counts,
-    /// Jobs that are out and block on another job.
+    /// How often a job stopped waiting for another that had not ended.
+    pub(super) cuts: u64,
+    /// What jobs that are out block on.
     pub(super) blocked: Vec<Blocked>,
     /// Of these, streams that block on those who read them.
     pub(super) lent: usize,
@@ -68,7 +72,7 @@ pub(crate) struct Core<P> {
     pub(super) moment: Moment,
 }
 
-/// A job that is out and waits, in its own code, for another one.
+/// A job that is out and waits, in its own code, for another one, or for its [`READERS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Blocked {
     pub(crate) key: Key,
@@ -82,6 +86,7 @@ impl<P: Clone> Core<P> {
             nodes: Table::new(),
             ready: Ready::new(limits),
             counts: Counts::default(),
+            cuts: 0,
             blocked: Vec::new(),
             lent: 0,
             wheel: Wheel::new(),
@@ -114,7 +119,7 @@ impl<P: Clone> Core<P> {
             Event::CancelAll { reason } => self.cancel_all(reason, effects),
             Event::TakeInline { key, over } => self.take_inline(key, over, effects),
             Event::Blocked { key, on } => self.block(key, on),
-            Event::Unblocked { key } => self.unblock(key),
+            Event::Unblocked { key } => self.unblock(key, false),
             Event::Lent { key, lent: true } => self.block(key, READERS),
             Event::Lent { key, lent: false } => self.take_back_lent(key),
             Event::StartOne => {
@@ -136,9 +141,7 @@ impl<P: Clone> Core<P> {
         // What it has set for no later than now.
         self.ring(effects);
         while self.start_one(false, effects) {}
-        if let Some(kind) = self.ready.take_overtaken() {
-            effects.push(Effect::TakeBack(kind));
-        }
+        effects.extend(self.ready.take_overtaken().into_iter().map(Effect::TakeBack));
         self.watch_rates();
     }
 
@@ -243,18 +246,12 @@ impl<P: Clone> Core<P> {
     }
 
     pub(super) fn make_ready(&mut self, key: Key) {
-        self.make_ready_since(key, self.moment.now);
-    }
-
-    /// A job is ready, and was so at that time already.
-    pub(super) fn make_ready_since(&mut self, key: Key, since: Nanos) {
         let now = self.moment.now;
         if let Some(node) = self.nodes.get_mut(key) {
             node.state = State::Ready;
             let rules = node.needs.attempts_mut().map(|attempts| &attempts.rules);
             let priority = rules.map_or(0, |rules| rules.priority);
-            let demands = rules.map(|rules| &rules.demands);
-            self.ready.push(key, node.kind, Waits { since, now }, priority, demands);
+            self.ready.push(key, node.kind, now, priority, rules.map(|rules| &rules.demands));
         }
         self.watch(key, false);
     }
@@ -314,55 +311,56 @@ impl<P: Clone> Core<P> {
     }
 
     fn block(&mut self, key: Key, on: Key) {
-        if on != READERS && self.nodes.get(on).is_none_or(Node::is_finished) {
+        let readers = on == READERS;
+        if !readers && self.nodes.get(on).is_none_or(Node::is_finished) {
             return;
         }
+        // A stream can wait for its readers and for a job. Of several jobs, for which parts of one
+        // job wait that run in parallel, the first counts.
+        let same = |b: &Blocked| b.key == key && (b.on == READERS) == readers;
         let Some(node) = self.nodes.get_mut(key) else { return };
-        if let State::Out(out) = &mut node.state {
-            // Parts of one job that run in parallel can wait for several; the first counts.
-            if out.blocked {
-                return;
-            }
-            out.blocked = true;
-            self.ready.give_back(node.kind);
-            self.blocked.push(Blocked { key, on });
-            self.lent += usize::from(on == READERS);
+        let State::Out(out) = &mut node.state else { return };
+        if out.blocked && self.blocked.iter().any(same) {
+            return;
         }
+        if !std::mem::replace(&mut out.blocked, true) {
+            self.ready.give_back(node.kind);
+            self.counts.blocked += 1;
+        }
+        self.blocked.push(Blocked { key, on });
+        self.lent += usize::from(readers);
     }
 
-    fn unblock(&mut self, key: Key) {
-        let Some(node) = self.nodes.get_mut(key) else { return };
-        if let State::Out(out) = &mut node.state
-            && std::mem::take(&mut out.blocked)
+    /// A job does not block any more on those who read it, or on a job.
+    fn unblock(&mut self, key: Key, readers: bool) {
+        let same = |b: &Blocked| b.key == key && (b.on == READERS) == readers;
+        let Some(at) = self.blocked.iter().position(same) else { return };
+        let Blocked { on, .. } = self.blocked.remove(at);
+        self.cuts += u64::from(self.is_open(on));
+        self.lent -= usize::from(readers);
+        if self.blocked.iter().any(|b| b.key == key) {
+            return;
+        }
+        if let Some(node) = self.nodes.get_mut(key)
+            && let State::Out(out) = &mut node.state
         {
+            out.blocked = false;
+            self.counts.blocked -= 1;
             self.ready.take(node.kind);
-            if self.is_lent(key) {
-                self.lent -= 1;
-            }
-            self.blocked.retain(|blocked| blocked.key != key);
         }
     }
 
     /// A stream goes on, or ends.
     pub(super) fn take_back_lent(&mut self, key: Key) {
-        if self.is_lent(key) {
-            self.unblock(key);
+        if self.lent > 0 {
+            self.unblock(key, true);
         }
-    }
-
-    fn is_lent(&self, key: Key) -> bool {
-        self.lent > 0 && self.blocked.contains(&Blocked { key, on: READERS })
     }
 
     /// Gives those that block on this job, which has ended, their permits back.
     fn unblock_all_on(&mut self, on: Key) {
-        let mut at = 0;
-        while let Some(&blocked) = self.blocked.get(at) {
-            if blocked.on == on {
-                self.unblock(blocked.key);
-            } else {
-                at += 1;
-            }
+        while let Some(&blocked) = self.blocked.iter().find(|blocked| blocked.on == on) {
+            self.unblock(blocked.key, false);
         }
     }
 
@@ -386,6 +384,7 @@ impl<P: Clone> Core<P> {
             *count += 1;
             let was = std::mem::replace(&mut node.state, State::Finished(status));
             self.delayed -= usize::from(was == State::Delayed);
+            self.cuts += u64::from(was == State::Waiting);
             self.counts.unfinished -= 1;
             self.finished.push_back(key);
             self.finished_here += 1;

@@ -148,13 +148,14 @@ impl Core<Payload> {
         let head = job.head();
         if head.status() == Status::Running {
             let _ = write!(text, " is running (attempt {})", head.attempt());
-            let own_code = self.blocked.iter().find(|blocked| blocked.key == head.key());
-            if own_code.is_some_and(|blocked| blocked.on == READERS) {
-                text.push_str(" and waits for somebody to read what it sends");
-            } else if let Some(blocked) = own_code {
-                text.push_str(" and waits, in its own code, for ");
-                self.name(text, blocked.on);
-                self.explain_state(text, blocked.on);
+            for blocked in self.blocked.iter().filter(|blocked| blocked.key == head.key()) {
+                if blocked.on == READERS {
+                    text.push_str(" and waits for somebody to read what it sends");
+                } else {
+                    text.push_str(" and waits, in its own code, for ");
+                    self.name(text, blocked.on);
+                    self.explain_state(text, blocked.on);
+                }
             }
         } else {
             let most = self.ready.limits().per_kind[head.kind() as usize];

@@ -24,6 +24,8 @@ pub(crate) struct Stalled {
 #[derive(Debug, Default)]
 pub(crate) struct Path {
     steps: Vec<(Key, usize)>,
+    /// It holds until a job stops waiting for another that has not ended: as of so many times.
+    cuts: u64,
 }
 
 impl<P: Clone> Core<P> {
@@ -78,7 +80,7 @@ impl<P: Clone> Core<P> {
         // Those that are ready may lack what jobs hold that are out.
         let ready = self.ready.len();
         let none_goes = ready == 0 || (ready == self.ready.starving() && !self.ready.may_go_on());
-        let none_runs = self.counts.out == self.blocked.len();
+        let none_runs = self.counts.out == self.counts.blocked;
         let none_will = self.live + self.delayed + self.lent == 0;
         self.counts.unfinished > 0 && none_goes && none_runs && none_will
     }
@@ -91,14 +93,14 @@ impl<P: Clone> Core<P> {
 
     /// Whether nothing runs or is about to; jobs may wait, and streams for their readers.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.ready.len() == 0 && self.counts.out == self.blocked.len()
+        self.ready.len() == 0 && self.counts.out == self.counts.blocked
     }
 
     /// Whether nothing happens but by time, or from outside: nothing runs or is about to, and no
     /// custom condition has yet to answer.
     pub(crate) fn is_settled(&self) -> bool {
         // Jobs that are ready are held by a rate, or paused.
-        self.counts.out == self.blocked.len() && self.asked == 0
+        self.counts.out == self.counts.blocked && self.asked == 0
     }
 
     /// Whether nothing is left to do.
@@ -205,8 +207,8 @@ impl<P: Clone> Core<P> {
     /// Follows the first unfinished upstream of each job, from where `path` ends, to a job that
     /// waits for none.
     fn follow(&self, goal: Key, path: &mut Path) -> Option<Key> {
-        if path.steps.is_empty() {
-            path.steps.push((goal, 0));
+        if path.steps.is_empty() || path.cuts != self.cuts {
+            (path.steps, path.cuts) = (vec![(goal, 0)], self.cuts);
         }
         // Jobs that wait for each other in their own code have no end to follow to.
         while path.steps.len() <= self.counts.unfinished + 1 {

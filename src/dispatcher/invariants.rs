@@ -96,7 +96,11 @@ impl<P: Clone> Core<P> {
         }
         let lent = self.blocked.iter().filter(|b| b.on == READERS).count();
         assert_eq!(self.lent, lent, "the count of lent permits is off");
-        assert_eq!(self.blocked.len(), blocked, "the list of blocked jobs is off");
+        assert_eq!(self.counts.blocked, blocked, "the count of blocked jobs is off");
+        let listed: BTreeSet<_> = self.blocked.iter().map(|b| b.key).collect();
+        assert_eq!(listed.len(), blocked, "the list of blocked jobs is off");
+        let ways: BTreeSet<_> = self.blocked.iter().map(|b| (b.key, b.on == READERS)).collect();
+        assert_eq!(ways.len(), self.blocked.len(), "a job blocks twice in one way");
         assert_eq!(self.finished_here, finished, "the count of finished jobs is off");
         assert_eq!(self.delayed, delayed, "the count of delayed jobs is off");
         assert_eq!(self.live, live, "the count of live jobs is off");

@@ -18,6 +18,14 @@ use super::key::{Key, Nanos};
 use super::ranked::{Rank, Ranks};
 use crate::job::KindId;
 
+/// The window of a kind whose jobs had to be taken back, until so many of it have gone out again:
+/// taking back costs a third of a microsecond a job, and handing out as much again.
+const NARROW: usize = 64;
+const NARROW_FOR: usize = 20_000;
+
+/// In the middle, for some go before others.
+const FIRST_ORDER: u64 = 1 << 63;
+
 /// How many jobs may be out at once.
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
@@ -57,28 +65,26 @@ pub(crate) struct Ready {
     permits: [usize; KindId::COUNT],
     total: usize,
     paused: [bool; KindId::COUNT],
+    /// For the next job of many that became ready at one moment; and for the next one that is put
+    /// back, which goes before those.
     next_order: u64,
+    next_order_back: u64,
     /// Ready jobs; the queues may hold more, gone stale.
     ready: usize,
     /// When the next of them may go that a rate holds, as of the last look.
     rate_opens: Option<Nanos>,
     /// How many of them lack nothing but units of a resource, as of the last look.
     starving: usize,
-    /// A kind of which a job came that is to go before those that were handed out to wait.
-    overtaken: Option<KindId>,
+    /// Kinds of which a job came that is to go before those that were handed out to wait.
+    overtaken: u8,
+    /// How many jobs of each kind are to go before its window is as wide as it may be.
+    narrow: [usize; KindId::COUNT],
 }
 
 #[derive(Clone, Copy)]
 struct Entry {
     rank: Rank,
     key: Key,
-}
-
-/// Since when a job is ready, and the time now.
-#[derive(Clone, Copy)]
-pub(crate) struct Waits {
-    pub(crate) since: Nanos,
-    pub(crate) now: Nanos,
 }
 
 /// A job that goes out.
@@ -101,47 +107,67 @@ impl Ready {
             permits: [0; KindId::COUNT],
             total: 0,
             paused: [false; KindId::COUNT],
-            next_order: 0,
+            next_order: FIRST_ORDER,
+            next_order_back: FIRST_ORDER - 1,
             ready: 0,
             rate_opens: None,
             starving: 0,
-            overtaken: None,
+            overtaken: 0,
+            narrow: [0; KindId::COUNT],
         }
     }
 
-    /// A job is ready.
+    /// A job became ready.
     pub(crate) fn push(
         &mut self,
         key: Key,
         kind: KindId,
-        ready: Waits,
+        now: Nanos,
         priority: i32,
         demands: Option<&Demands>,
     ) {
-        let lead = i128::from(priority) * i128::from(self.limits.ageing);
-        let rank = (i128::from(ready.since) - lead, self.next_order);
+        let rank = (self.place(now, priority), self.next_order);
         self.next_order += 1;
         self.ready += 1;
         let demands = self.limits.rates.demands(kind, demands);
         if priority == 0 && demands.is_empty() {
-            let queue = &mut self.queues[kind as usize];
-            if ready.since == ready.now {
-                queue.push_back(Entry { rank, key });
-            } else {
-                // Back at its place, before those that came at the same moment: the last one comes
-                // back first.
-                let at = queue.partition_point(|entry| entry.rank.0 < rank.0);
-                queue.insert(at, Entry { rank: (rank.0, 0), key });
-            }
+            self.queues[kind as usize].push_back(Entry { rank, key });
         } else {
-            // One that comes back has overtaken them before.
-            let new = ready.since == ready.now;
-            if new && lead > 0 && self.reaches_into_window(kind) {
-                self.overtaken = Some(kind);
+            if priority > 0 && self.reaches_into_window(kind) {
+                self.overtaken |= 1 << kind as u8;
             }
-            self.ranked.insert(rank, (key, ready.since), kind, demands);
+            self.ranked.insert(rank, (key, now), kind, demands);
             self.changed = true;
         }
+    }
+
+    /// A job that went out is ready again, as it was since that time: it comes before those that
+    /// became ready at the same moment. Of several, the last is put back first.
+    pub(crate) fn put_back(
+        &mut self,
+        key: Key,
+        kind: KindId,
+        since: Nanos,
+        priority: i32,
+        demands: Option<&Demands>,
+    ) {
+        let rank = (self.place(since, priority), self.next_order_back);
+        self.next_order_back -= 1;
+        self.ready += 1;
+        let demands = self.limits.rates.demands(kind, demands);
+        if priority == 0 && demands.is_empty() {
+            let queue = &mut self.queues[kind as usize];
+            let at = queue.partition_point(|entry| entry.rank < rank);
+            queue.insert(at, Entry { rank, key });
+        } else {
+            self.ranked.insert(rank, (key, since), kind, demands);
+            self.changed = true;
+        }
+    }
+
+    /// When a job seems to have become ready.
+    fn place(&self, since: Nanos, priority: i32) -> i128 {
+        i128::from(since) - i128::from(priority) * i128::from(self.limits.ageing)
     }
 
     /// Whether jobs of this kind are out that have to wait there.
@@ -150,10 +176,16 @@ impl Ready {
             && self.permits[kind as usize] > self.limits.per_kind[kind as usize]
     }
 
-    /// A kind whose jobs that wait with their backend are to be taken back: one came that is to go
-    /// before them.
-    pub(crate) fn take_overtaken(&mut self) -> Option<KindId> {
-        self.overtaken.take()
+    /// The kinds whose jobs that wait with their backend are to be taken back: one came that is to go
+    /// before them. Perhaps more will, so their windows are narrow for a while.
+    pub(crate) fn take_overtaken(&mut self) -> Vec<KindId> {
+        // Mostly none.
+        let overtaken = std::mem::take(&mut self.overtaken);
+        if overtaken == 0 {
+            return Vec::new();
+        }
+        let kinds = KindId::ALL.into_iter().filter(|&kind| overtaken & (1 << kind as u8) != 0);
+        kinds.inspect(|&kind| self.narrow[kind as usize] = NARROW_FOR).collect()
     }
 
     /// A ready job is ready no more, without having been [`next`](Self::next).
@@ -168,10 +200,14 @@ impl Ready {
     /// one of beginnings, and others handed out meanwhile would go before it.
     pub(crate) fn has_permit(&self, kind: KindId) -> bool {
         let ranked = || self.ranked.heads().any(|(_, class)| class.kind == kind);
+        let all = self.limits.capacity(kind);
+        let begun = self.limits.per_kind[kind as usize];
         let capacity = if !self.ranked.is_empty() && ranked() {
-            self.limits.per_kind[kind as usize]
+            begun
+        } else if self.narrow[kind as usize] > 0 {
+            all.min(begun.saturating_add(NARROW))
         } else {
-            self.limits.capacity(kind)
+            all
         };
         !self.paused[kind as usize]
             && self.limits.max_jobs.is_none_or(|max| self.total < max)
@@ -219,12 +255,12 @@ impl Ready {
             && first.is_none_or(|(other, _)| rank < other)
             && let Some(((key, since), kind, demands)) = self.ranked.remove(rank)
         {
-            return Some(self.go(key, kind, &demands, Waits { since, now }));
+            return Some(self.go(key, kind, &demands, since, now));
         }
         let (_, kind) = first?;
         let entry = self.queues[kind as usize].pop_front()?;
         let since = Nanos::try_from(entry.rank.0).unwrap_or(now);
-        Some(self.go(entry.key, kind, &Demands::default(), Waits { since, now }))
+        Some(self.go(entry.key, kind, &Demands::default(), since, now))
     }
 
     /// The first ranked job that may go. Units that one lacks are kept for it: who comes later
@@ -270,11 +306,12 @@ impl Ready {
         None
     }
 
-    fn go(&mut self, key: Key, kind: KindId, demands: &Demands, ready: Waits) -> Going {
+    fn go(&mut self, key: Key, kind: KindId, demands: &Demands, ready: Nanos, now: Nanos) -> Going {
         self.ready -= 1;
+        self.narrow[kind as usize] = self.narrow[kind as usize].saturating_sub(1);
         self.take(kind);
-        self.limits.rates.take(demands, ready.now);
-        Going { key, kind, ready: ready.since, granted: self.supplies.take(demands) }
+        self.limits.rates.take(demands, now);
+        Going { key, kind, ready, granted: self.supplies.take(demands) }
     }
 
     /// A ready job goes out of its turn, over the limit of permits if need be, if all else that it
@@ -289,7 +326,7 @@ impl Ready {
         self.may_go_out_of_turn(kind, demands, now).then(|| {
             let demands = self.limits.rates.demands(kind, demands);
             self.changed = true;
-            self.go(key, kind, &demands, Waits { since: now, now })
+            self.go(key, kind, &demands, now, now)
         })
     }
 
@@ -411,7 +448,7 @@ mod tests {
     fn push(ready: &mut Ready, key: Key, kind: KindId, now: Nanos, priority: i32, units: u64) {
         let resources = if units > 0 { vec![(0, units)] } else { Vec::new() };
         let demands = Demands { resources, rates: Vec::new() };
-        ready.push(key, kind, Waits { since: now, now }, priority, Some(&demands));
+        ready.push(key, kind, now, priority, Some(&demands));
     }
 
     fn next(ready: &mut Ready, now: Nanos) -> Option<Going> {
@@ -457,15 +494,14 @@ mod tests {
         assert_eq!(out.len(), 5);
         push(&mut ready, 6, THREAD, 6, 0, 0);
         push(&mut ready, 7, THREAD, 7, -1, 0);
-        assert_eq!(ready.take_overtaken(), None);
+        assert_eq!(ready.take_overtaken(), []);
         push(&mut ready, 8, THREAD, 8, 1, 0);
-        assert_eq!(ready.take_overtaken(), Some(THREAD));
-        assert_eq!(ready.take_overtaken(), None);
+        assert_eq!(ready.take_overtaken(), [THREAD]);
+        assert_eq!(ready.take_overtaken(), []);
         // The first has begun.
         for job in out[1..].iter().rev() {
             ready.give_back_unused(THREAD, Vec::new(), None);
-            let waits = Waits { since: job.ready, now: 9 };
-            ready.push(job.key, THREAD, waits, 0, None);
+            ready.put_back(job.key, THREAD, job.ready, 0, None);
         }
         let mut order = Vec::new();
         for _ in 0..7 {

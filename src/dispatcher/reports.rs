@@ -32,6 +32,10 @@ impl Reports for Dispatcher {
         self.news.push((News::Lent(key, lent), clock::now()));
     }
 
+    fn post_taken_back(&self, runs: Vec<(Key, Nanos)>) {
+        self.news.push((News::Recalled(runs), clock::now()));
+    }
+
     fn finished(&self, key: Key, ended: Ended, at: Nanos) {
         if let Some(mut desk) = self.try_turn() {
             self.handle(&mut desk, Event::Finished { key, ended }, at);

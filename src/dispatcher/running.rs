@@ -172,6 +172,7 @@ impl<P: Clone> Core<P> {
         node.needs = Needs::new(&[], None, attempts);
         (node.state, node.waits) = (State::Waiting, 0);
         node.reran = true;
+        self.cuts += 1;
         self.counts.unfinished += 1;
         effects.push(Effect::Again { payload, anew: true });
         self.make_ready(key);
@@ -203,6 +204,10 @@ impl<P: Clone> Core<P> {
         });
         let (granted, demands) = granted.unzip();
         self.ready.give_back_unused(kind, granted.unwrap_or_default(), demands);
-        self.make_ready_since(key, ready);
+        node.state = State::Ready;
+        let rules = node.needs.attempts().map(|attempts| &attempts.rules);
+        let priority = rules.map_or(0, |rules| rules.priority);
+        self.ready.put_back(key, kind, ready, priority, rules.map(|rules| &rules.demands));
+        self.watch(key, false);
     }
 }

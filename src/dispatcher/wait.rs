@@ -76,8 +76,9 @@ impl Dispatcher {
             .filter(|&kind| all_sleep(desk, kind))
             .map(|kind| self.backends[kind as usize].waiting())
             .sum();
-        let asleep = desk.core.blocked.len() + desk.sleepers.unknown;
-        desk.core.counts().out <= asleep + stuck && stuck + desk.core.ready.len() > 0
+        let counts = desk.core.counts();
+        let asleep = counts.blocked + desk.sleepers.unknown;
+        counts.out <= asleep + stuck && stuck + desk.core.ready.len() > 0
     }
 
     /// Blocks until no job is unfinished (`true`) or the time is up (`false`).

@@ -10,7 +10,6 @@ use super::edge::Edge;
 use super::key::{Key, Nanos};
 use super::message::{Effect, Need, Nested, Verdict};
 use super::node::{Needs, Node, Out, State, Wants};
-use super::ready::Waits;
 use super::verdict::{ended_otherwise, let_go_of, tell_edge};
 use crate::clock::Moment;
 use crate::condition::Tree;
@@ -106,8 +105,7 @@ impl<P: Clone> Core<P> {
             // Most jobs: no timer to be taken back, so nothing needs to be looked up again.
             if waits == 0 {
                 node.state = State::Ready;
-                let now = self.moment.now;
-                self.ready.push(key, node.kind, Waits { since: now, now }, 0, None);
+                self.ready.push(key, node.kind, self.moment.now, 0, None);
             }
             return None;
         };
@@ -126,6 +124,8 @@ impl<P: Clone> Core<P> {
             return self.impossible(key);
         }
         if waits == 0 && tree.holds() {
+            // Perhaps without some of those that it is about.
+            self.cuts += 1;
             self.make_ready(key);
             return None;
         }

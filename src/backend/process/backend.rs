@@ -1,5 +1,6 @@
 //! `ProcessBackend`: the backend's interface, abort, shutdown.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use super::shared::Shared;
 use super::worker::Queued;
 use crate::backend::{Backend, Reports, Run};
 use crate::error::JobError;
-use crate::job::{AnyJob, Caller, Word};
+use crate::job::{AnyJob, Caller, Word, drop_quietly};
 use crate::sys;
 use crate::wire::message::{PLACED, REQUEST, STREAM, ToServer};
 
@@ -62,6 +63,7 @@ impl Backend for ProcessBackend {
     fn kick(&self) {
         let mut arrived = Vec::new();
         let mut posted = false;
+        let takings = self.shared.takings.load(Ordering::SeqCst);
         while let Some(run) = self.shared.arrivals.pop() {
             match encode(&self.shared.settings, run) {
                 Ok(queued) => arrived.push(queued),
@@ -76,7 +78,13 @@ impl Backend for ProcessBackend {
             }
         }
         if !arrived.is_empty() {
+            let mut late = Vec::new();
             let (look, failed) = self.shared.locked(|pool| {
+                if self.shared.takings.load(Ordering::SeqCst) != takings {
+                    // All was taken back meanwhile, but what this thread had in hand.
+                    late = arrived;
+                    return None;
+                }
                 pool.may_look = arrived.len() == 1;
                 pool.queue.extend(arrived);
                 if pool.closed {
@@ -88,7 +96,7 @@ impl Backend for ProcessBackend {
                 pool.may_look = false;
                 pool.look.take()
             });
-            posted |= failed;
+            posted |= failed | self.give_back(late);
             if let Some((id, mut inbox, socket)) = look {
                 posted |= self.shared.look(id, &mut inbox, &socket);
                 posted |= self.shared.return_inbox(id, inbox);
@@ -101,6 +109,7 @@ impl Backend for ProcessBackend {
 
     /// What was sent to a worker stays: it was claimed by that.
     fn take_back(&self) -> Vec<Run> {
+        self.shared.takings.fetch_add(1, Ordering::SeqCst);
         let queued = std::mem::take(&mut self.shared.pool.lock().queue);
         let mut runs: Vec<Run> = queued.into_iter().map(|queued| queued.run).collect();
         runs.extend(std::iter::from_fn(|| self.shared.arrivals.pop()));
@@ -153,6 +162,25 @@ impl Backend for ProcessBackend {
         }
         threads.stderr.stop();
         self.shared.locked(|pool| pool.workers.clear());
+    }
+}
+
+impl ProcessBackend {
+    /// Gives back runs that were to be taken back. Says whether there were any.
+    fn give_back(&self, late: Vec<Queued>) -> bool {
+        let mut runs = Vec::new();
+        for Queued { run, .. } in late {
+            if run.claim() {
+                runs.push((run.job.head().key(), run.ready));
+            }
+            // Perhaps the last to hold the job.
+            drop_quietly(run.job);
+        }
+        let any = !runs.is_empty();
+        if any {
+            self.shared.post_taken_back(runs);
+        }
+        any
     }
 }
 

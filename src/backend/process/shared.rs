@@ -1,6 +1,6 @@
 //! What the backend's threads share, and how news reach the dispatcher.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Weak};
 
 use crossbeam::queue::SegQueue;
@@ -18,6 +18,8 @@ pub(super) struct Shared {
     /// Runs that were pushed and not yet looked at.
     pub(super) arrivals: SegQueue<Run>,
     pub(super) pool: Mutex<Pool>,
+    /// How often all that nobody has begun was taken back.
+    pub(super) takings: AtomicU64,
     /// Whether a fork server was started and has not answered yet.
     pub(super) greeting: AtomicBool,
     /// Whether more jobs are in flight than workers run.
@@ -34,6 +36,7 @@ impl Shared {
             arrivals: SegQueue::new(),
             greeting: AtomicBool::new(false),
             crowded: AtomicBool::new(false),
+            takings: AtomicU64::new(0),
             me: Weak::clone(me),
         })
     }
@@ -80,6 +83,13 @@ impl Shared {
     pub(super) fn post(&self, job: &Arc<dyn AnyJob>, ok: bool) {
         if let Some(reports) = self.reports.upgrade() {
             reports.post_finished(job.head().key(), judge(&**job, ok));
+        }
+    }
+
+    /// Puts the news that these were given back into the dispatcher's inbox.
+    pub(super) fn post_taken_back(&self, runs: Vec<(u64, u64)>) {
+        if let Some(reports) = self.reports.upgrade() {
+            reports.post_taken_back(runs);
         }
     }
 

@@ -14,7 +14,7 @@ use super::core::Core;
 use super::demands::{Demands, Rates};
 use super::edge::Edge;
 use super::graph::Path;
-use super::key::{Key, READERS};
+use super::key::Key;
 use super::message::{Effect, Event, Need, Nested, Submission, Verdict};
 use super::node::State;
 use super::ready::Limits;
@@ -51,6 +51,8 @@ struct Seen {
     retries: u32,
     demands: Demands,
     priority: i32,
+    /// It was taken back, and had been handed out as that one of all.
+    taken_back: Option<u64>,
     timeout: Option<u64>,
     attempt_timeout: Option<u64>,
     /// When its first attempt began.
@@ -92,6 +94,8 @@ struct World {
     paused: [bool; KindId::COUNT],
     /// Taken back from backends that had not begun them; to be told.
     recalled: Vec<(Key, u64)>,
+    /// How many jobs were handed out, or run by a waiting thread.
+    places: u64,
     /// The job that is being submitted, if it cannot be refused and would wait for itself.
     closes_cycle: Option<Key>,
     /// How often a job ended.
@@ -104,9 +108,19 @@ struct Running {
     /// When it became ready, if it waits with its backend.
     ready: Option<u64>,
     blocked_on: Option<Key>,
+    /// It waits for its readers.
+    lent: bool,
+    /// Of all that were ever handed out, which it was.
+    place: u64,
     aborted: Option<Stop>,
     /// It has told that it began, and when.
     began: Option<u64>,
+}
+
+impl Running {
+    fn has_permit(&self) -> bool {
+        !self.lent && self.blocked_on.is_none()
+    }
 }
 
 impl World {
@@ -137,6 +151,7 @@ impl World {
             rates: limits.rates.clone(),
             paused: [false; KindId::COUNT],
             recalled: Vec::new(),
+            places: 0,
             limits,
             moment,
             jobs: BTreeMap::new(),
@@ -217,14 +232,15 @@ impl World {
                 assert!(wanted.eq(self.jobs[&key].demands.resources.iter().copied()), "{key}");
             }
             Effect::TakeBack(kind) => {
-                let counts = |r: &&Running| r.kind == kind && r.blocked_on.is_none();
+                let counts = |r: &&Running| r.kind == kind && r.has_permit();
                 let of_kind = self.out.values().filter(counts).count();
                 let full = of_kind > self.limits.per_kind[kind as usize];
                 assert!(self.paused[kind as usize] || full, "taken back for no reason");
-                for (&key, running) in &self.out {
+                let mut waiting: Vec<_> = self.out.iter().filter(|(_, r)| counts(r)).collect();
+                waiting.sort_by_key(|(_, running)| running.place);
+                for (&key, running) in waiting {
                     let ready = running.ready.filter(|_| running.began.is_none());
-                    if counts(&running)
-                        && let Some(ready) = ready
+                    if let Some(ready) = ready
                         && self.rng.random_bool(0.5)
                     {
                         self.recalled.push((key, ready));
@@ -272,6 +288,10 @@ impl World {
         job.starts += 1;
         job.could_start = true;
         assert!(!self.paused[kind as usize], "{key}: started, though its kind is paused");
+        if ready.is_some() {
+            self.check_order(key, kind);
+        }
+        self.jobs.get_mut(&key).expect("only known jobs start").taken_back = None;
         let own = self.jobs[&key].demands.clone();
         let demands = self.rates.demands(kind, Some(&own));
         assert_eq!(
@@ -281,7 +301,7 @@ impl World {
         );
         self.rates.take(&demands, self.moment.now);
         if !self.over {
-            let counts = |running: &&Running| running.blocked_on.is_none();
+            let counts = |running: &&Running| running.has_permit();
             let of_kind = self.out.values().filter(counts).filter(|r| r.kind == kind).count();
             assert!(of_kind < self.limits.capacity(kind), "{key}: over the limit of its kind");
             // What demands something goes only where it can begin.
@@ -290,8 +310,28 @@ impl World {
             let all = self.out.values().filter(counts).count();
             assert!(self.limits.max_jobs.is_none_or(|max| all < max), "{key}: over max_jobs");
         }
-        let running = Running { kind, ready, blocked_on: None, aborted: None, began: None };
+        self.places += 1;
+        let place = self.places;
+        let (blocked_on, lent, aborted, began) = (None, false, None, None);
+        let running = Running { kind, ready, blocked_on, lent, place, aborted, began };
         assert!(self.out.insert(key, running).is_none(), "{key}: out twice");
+    }
+
+    /// A job that wants nothing but a permit goes out: what was handed out before it, and taken back,
+    /// is not still there.
+    fn check_order(&self, key: Key, kind: KindId) {
+        let simple = |job: &Seen| {
+            let demands = self.rates.demands(kind, Some(&job.demands));
+            job.kind == Some(kind) && job.priority == 0 && demands.is_empty()
+        };
+        let job = &self.jobs[&key];
+        let before = |place: u64| job.taken_back.is_none_or(|own| place < own);
+        let passed = self.jobs.iter().find(|(key, other)| {
+            other.taken_back.is_some_and(before)
+                && simple(other)
+                && self.core.nodes.get(**key).is_some_and(|node| node.state == State::Ready)
+        });
+        assert!(!simple(job) || passed.is_none(), "{key}: goes before {passed:?}");
     }
 
     /// Calls `f` with what the model knows for the condition of a job.
@@ -552,7 +592,7 @@ impl World {
     fn end_a_run(&mut self) {
         self.tell_recalled();
         // News that a stream goes on can come after news of its end.
-        let may_end = |run: &Running| run.blocked_on.is_none_or(|on| on == READERS);
+        let may_end = |run: &Running| run.blocked_on.is_none();
         let free = self.out.iter().filter(|(_, run)| may_end(run));
         let free: Vec<Key> = free.map(|(&key, _)| key).collect();
         let Some(key) = self.pick(&free) else { return };
@@ -615,6 +655,7 @@ impl World {
             let running = self.out.remove(key).expect("it was taken back from there");
             let job = self.jobs.get_mut(key).expect("it was submitted");
             job.starts -= 1;
+            job.taken_back.get_or_insert(running.place);
             if running.aborted.is_none() {
                 let demands = self.rates.demands(running.kind, Some(&job.demands));
                 self.rates.give_back(&demands);
@@ -724,37 +765,43 @@ impl World {
 
     fn block_one(&mut self) {
         self.tell_recalled();
-        let free: Vec<Key> =
-            self.out.iter().filter(|(_, r)| r.blocked_on.is_none()).map(|(&key, _)| key).collect();
+        // One in four is a stream that waits for its reader.
+        let readers = self.rng.random_bool(0.25);
+        let free =
+            self.out.iter().filter(|(_, r)| if readers { !r.lent } else { r.blocked_on.is_none() });
+        let free: Vec<Key> = free.map(|(&key, _)| key).collect();
         let open: Vec<Key> = self
             .jobs
             .iter()
             .filter(|(_, job)| job.submitted && job.verdict.is_none())
             .map(|(&key, _)| key)
             .collect();
-        if let (Some(key), Some(mut on)) = (self.pick(&free), self.pick(&open)) {
-            // One in four is a stream that waits for its reader.
-            if self.rng.random_bool(0.25) {
-                on = READERS;
-            }
+        if let (Some(key), Some(on)) = (self.pick(&free), self.pick(&open)) {
             // Marked first: what the lent permit starts must not count this job.
             let running = self.out.get_mut(&key).expect("it was picked from there");
-            (running.ready, running.blocked_on) = (None, Some(on));
-            let lent = Event::Lent { key, lent: true };
-            self.handle(if on == READERS { lent } else { Event::Blocked { key, on } });
+            running.ready = None;
+            if readers {
+                running.lent = true;
+                self.handle(Event::Lent { key, lent: true });
+            } else {
+                running.blocked_on = Some(on);
+                self.handle(Event::Blocked { key, on });
+            }
         }
     }
 
     fn unblock_one(&mut self) {
         let blocked: Vec<Key> =
-            self.out.iter().filter(|(_, r)| r.blocked_on.is_some()).map(|(&key, _)| key).collect();
+            self.out.iter().filter(|(_, r)| !r.has_permit()).map(|(&key, _)| key).collect();
         if let Some(key) = self.pick(&blocked) {
             let running = self.out.get_mut(&key).expect("it was picked from there");
-            let lent = running.blocked_on.take() == Some(READERS);
-            // A thread of the stream can have waited for something else meanwhile.
-            let lent = lent && self.rng.random_bool(0.5);
-            let back = Event::Lent { key, lent: false };
-            self.handle(if lent { back } else { Event::Unblocked { key } });
+            if running.lent && (running.blocked_on.is_none() || self.rng.random_bool(0.5)) {
+                running.lent = false;
+                self.handle(Event::Lent { key, lent: false });
+            } else {
+                running.blocked_on = None;
+                self.handle(Event::Unblocked { key });
+            }
         }
     }
 
@@ -812,7 +859,7 @@ impl World {
         assert!(started || !may, "nothing was started, and something could be");
     }
 
-    /// Whether `goal` waits for `key` by arguments or in its own code.
+    /// Whether `goal` waits for `key` by arguments, in its own code, or for what it holds.
     fn out_or_open_waits(&self, goal: Key, key: Key) -> bool {
         let mut open = vec![goal];
         let mut seen = BTreeSet::new();
@@ -824,6 +871,12 @@ impl World {
                 open.extend(&job.upstream);
                 job.condition.iter().for_each(|condition| condition.jobs(&mut open));
                 open.extend(self.out.get(&at).and_then(|running| running.blocked_on));
+                // A ready one waits for those who hold what it lacks.
+                let of = |key: Key| self.jobs[&key].demands.resources.iter().map(|&(id, _)| id);
+                let shares = |key: Key| of(key).any(|id| of(at).any(|own| own == id));
+                if self.core.nodes.get(at).is_some_and(|node| node.state == State::Ready) {
+                    open.extend(self.out.keys().copied().filter(|&holder| shares(holder)));
+                }
             }
         }
         false
