@@ -258,6 +258,7 @@ impl World {
                 assert!(job.submitted, "{key}: ended before it was submitted");
                 assert_eq!(job.verdict, None, "{key}: two terminal states");
                 job.verdict = Some(verdict.clone());
+                job.taken_back = None;
                 self.ends += 1;
                 if let Some(ended) = job.ended() {
                     for other in self.jobs.values_mut() {
