@@ -190,7 +190,9 @@ fn grandchildren_that_ignore_sigterm_are_gone_after_the_grace() {
 #[test]
 fn a_process_is_asked_before_it_is_killed() {
     within(|| {
-        let engine = Engine::builder().max_process_jobs(1).build().unwrap();
+        // Time enough for a shell on a machine that stands still.
+        let builder = Engine::builder().max_process_jobs(1).kill_grace(DEADLINE);
+        let engine = builder.build().unwrap();
         let report = temp("polite");
         let up = std::path::PathBuf::from(format!("{}.up", report.display()));
         let path = report.to_str().unwrap().to_owned();
