@@ -18,17 +18,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::Thread;
 
 use parking_lot::{Mutex, MutexGuard};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use super::any::{AnyStream, Opening, Says, Word};
 use super::questions::{Fate, Questions};
+use super::travel::{Codec, Item};
 use super::yielder::{StreamStopped, Why};
 use crate::error::JobError;
 use crate::job::cell::AnyJob;
 use crate::job::head::Stop;
 use crate::job::panics;
-use crate::wire::codec::{self, CodecError};
 
 /// How many values may wait if nothing is said.
 pub(super) const DEFAULT_BUFFER: usize = 16;
@@ -39,24 +37,6 @@ const MOST_BUFFER: usize = u32::MAX as usize / 4;
 /// How often it is looked for the other side before a thread sleeps: spinning, then yielding.
 const LOOKS: u32 = 16;
 const SPINS: u32 = 6;
-
-/// How values and answers travel between processes.
-pub(super) struct Codec<Y, S> {
-    decode: fn(&[u8]) -> Result<Y, CodecError>,
-    encode: fn(&Option<S>, &mut Vec<u8>) -> Result<(), CodecError>,
-}
-
-impl<Y: DeserializeOwned, S: Serialize> Codec<Y, S> {
-    pub(super) fn new() -> Self {
-        Self { decode: codec::decode, encode: |answer, out| codec::encode(answer, out) }
-    }
-}
-
-/// A value on its way, and the number under which an answer is wanted.
-pub(super) struct Item<Y> {
-    pub(super) value: Y,
-    pub(super) ticket: Option<u32>,
-}
 
 pub(super) struct Channel<Y, S> {
     state: Mutex<State<Y, S>>,
@@ -299,19 +279,18 @@ impl<Y: Send + 'static, S: Send + 'static> Channel<Y, S> {
     }
 
     fn encode(&self, opening: u32, number: u32, answer: Option<S>) -> Word {
-        let mut bytes = Vec::new();
         let encoded = match &self.codec {
-            Some(codec) => panics::catch_panic(|| (codec.encode)(&answer, &mut bytes)),
-            None => Ok(Ok(())),
+            Some(codec) => codec.encode(answer),
+            None => Err(no_worker()),
         };
-        panics::drop_quietly(answer);
-        let error = match encoded {
-            Ok(Ok(())) => return Word { opening, says: Says::Answer(number, bytes) },
-            Ok(Err(error)) => JobError::codec(format!("the answer does not encode: {error}")),
-            Err(panic) => JobError::panic(panic),
+        let says = match encoded {
+            Ok(bytes) => Says::Answer(number, bytes),
+            Err(error) => {
+                self.fail(opening, error);
+                Says::Close
+            }
         };
-        self.fail(opening, error);
-        Word { opening, says: Says::Close }
+        Word { opening, says }
     }
 
     pub(super) fn add_reader(&self) {
@@ -354,20 +333,6 @@ impl<Y: Send + 'static, S: Send + 'static> Channel<Y, S> {
         }
     }
 
-    fn decode(&self, bytes: &[u8]) -> Result<Y, JobError> {
-        let Some(codec) = &self.codec else {
-            return Err(JobError::codec("this stream has no worker".into()));
-        };
-        match panics::catch_panic(|| (codec.decode)(bytes)) {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(JobError::codec(format!(
-                "a value of the stream does not decode: {error}; its type must deserialize what \
-                 it serializes"
-            ))),
-            Err(panic) => Err(JobError::panic(panic)),
-        }
-    }
-
     /// Puts values from a worker into the queue, unless nobody wants them.
     fn put(&self, mut state: MutexGuard<'_, State<Y, S>>, items: VecDeque<Item<Y>>) {
         if state.closed || state.fault.is_some() {
@@ -399,24 +364,10 @@ impl<Y: Send + 'static, S: Send + 'static> AnyStream for Channel<Y, S> {
     }
 
     fn accept(&self, opening: u32, bytes: &[u8]) -> bool {
-        let mut items = VecDeque::new();
-        let mut rest = bytes;
-        let mut fault = None;
-        while let Some((length, more)) = rest.split_first_chunk() {
-            let length = usize::try_from(u32::from_le_bytes(*length)).unwrap_or(usize::MAX);
-            let Some((value, more)) = more.split_at_checked(length) else { break };
-            rest = more;
-            match self.decode(value) {
-                Ok(value) => items.push_back(Item { value, ticket: None }),
-                Err(error) => {
-                    fault = Some(error);
-                    break;
-                }
-            }
-        }
-        if fault.is_none() && !rest.is_empty() {
-            fault = Some(JobError::codec("a worker's values are cut off".into()));
-        }
+        let (items, fault) = match &self.codec {
+            Some(codec) => codec.decode_all(bytes),
+            None => (VecDeque::new(), Some(no_worker())),
+        };
         // Behind the values that came before it: once it has failed, a stream takes no more.
         self.put(self.state.lock(), items);
         let fine = fault.is_none();
@@ -427,11 +378,9 @@ impl<Y: Send + 'static, S: Send + 'static> AnyStream for Channel<Y, S> {
     }
 
     fn accept_asked(&self, opening: u32, bytes: &[u8]) -> bool {
-        let asked = match bytes.split_first_chunk() {
-            Some((number, value)) => {
-                self.decode(value).map(|value| (u32::from_le_bytes(*number), value))
-            }
-            None => Err(JobError::codec("a worker's value has no number".into())),
+        let asked = match &self.codec {
+            Some(codec) => codec.decode_asked(bytes),
+            None => Err(no_worker()),
         };
         match asked {
             Ok((number, value)) => {
@@ -480,6 +429,11 @@ impl<Y, S> fmt::Debug for Channel<Y, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Channel").field("length", &self.length).finish_non_exhaustive()
     }
+}
+
+/// What runs in this process sends and answers no bytes.
+fn no_worker() -> JobError {
+    JobError::codec("this stream has no worker".into())
 }
 
 /// Lets go of the lock, then wakes.

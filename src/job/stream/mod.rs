@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`any`] | a stream, whatever its types |
 //! | [`channel`] | what a stream's producer and its readers share: values, room, answers |
+//! | [`travel`] | how values and answers travel between processes |
 //! | [`yielder`] | [`Yield`], the producer's end |
 //! | [`reader`] | [`Reader`], the other end, and what a handle of a stream can do |
 //! | [`producer`] | the jobs: their bodies and constructors |
@@ -13,6 +14,7 @@ mod channel;
 mod producer;
 mod questions;
 mod reader;
+mod travel;
 mod yielder;
 
 pub use producer::{Stream, StreamEnd, Streaming};

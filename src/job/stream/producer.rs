@@ -7,7 +7,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::any::AnyStream;
-use super::channel::{Channel, Codec};
+use super::channel::Channel;
+use super::travel::Codec;
 use super::yielder::{StreamStopped, Yield};
 use crate::error::JobError;
 use crate::job::args::{ArgPack, Caller, IntoArgs};

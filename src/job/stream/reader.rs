@@ -5,8 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::any::{AnyStream, Word};
-use super::channel::{Channel, Item};
+use super::channel::Channel;
 use super::producer::Stream;
+use super::travel::Item;
 use crate::error::{CancelReason, JobError};
 use crate::job::builder::Job;
 use crate::job::cell::AnyJob;
