@@ -304,6 +304,48 @@ fn readers_share_a_stream() {
     });
 }
 
+/// All sleep, and are woken by one value; those that come too late for it are woken by the next.
+#[test]
+fn each_of_many_readers_that_wait_hears_of_a_value() {
+    const READERS: u64 = 12;
+    within(|| {
+        let engine = Engine::new().unwrap();
+        for _ in 0..50 {
+            let (tell, told) = mpsc::channel::<()>();
+            let told = Mutex::new(told);
+            let one_by_one = move |out: Yield<u64>| {
+                let wait = || told.lock().unwrap().recv().unwrap();
+                // All are about to read.
+                (0..READERS).for_each(|_| wait());
+                (0..READERS).try_for_each(|i| {
+                    // Time to fall asleep: were it too short, the test could only pass for nothing.
+                    (0..200).for_each(|_| std::thread::yield_now());
+                    out.send(i)?;
+                    // Somebody has it.
+                    wait();
+                    Ok(())
+                })
+            };
+            let job = engine.submit(ThreadJob::stream(one_by_one, ())).unwrap();
+            let readers: Vec<_> = (0..READERS)
+                .map(|_| {
+                    let (mut reader, tell) = (job.iter(), tell.clone());
+                    std::thread::spawn(move || {
+                        tell.send(()).unwrap();
+                        let value = reader.next().unwrap().unwrap();
+                        let _ = tell.send(());
+                        value
+                    })
+                })
+                .collect();
+            let values = readers.into_iter().map(|reader| reader.join().unwrap());
+            let mut values = Vec::from_iter(values);
+            values.sort_unstable();
+            assert_eq!(values, Vec::from_iter(0..READERS));
+        }
+    });
+}
+
 #[test]
 fn a_reader_that_leaves_gives_back_what_it_has_not_passed_on() {
     within(|| {

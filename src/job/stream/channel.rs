@@ -249,6 +249,12 @@ impl<Y: Send + 'static, S: Send + 'static> Channel<Y, S> {
         self.state.lock().waiting.retain(|thread| thread.id() != me.id());
     }
 
+    /// Whether the thread is on that list. Who is woken is taken off it, though another one may have
+    /// been faster, and taken the value.
+    pub(super) fn is_enlisted(&self, me: &Thread) -> bool {
+        self.state.lock().waiting.iter().any(|thread| thread.id() == me.id())
+    }
+
     /// Whether a value was there a moment ago.
     pub(super) fn has_values(&self) -> bool {
         self.length.load(Ordering::SeqCst) > 0

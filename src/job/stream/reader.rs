@@ -149,7 +149,7 @@ impl<Y: Send + 'static, S: Send + 'static> Reader<Y, S> {
         self.job.error().map(Err)
     }
 
-    /// Waits until there is a value or the job is finished.
+    /// Waits until there is, or was, a value or the job is finished.
     fn wait(&self) -> Result<(), JobError> {
         let Some(link) = self.job.head().link() else {
             // An engine finishes its jobs before it goes.
@@ -162,7 +162,8 @@ impl<Y: Send + 'static, S: Send + 'static> Reader<Y, S> {
         if !self.channel.enlist(&me) {
             return Ok(());
         }
-        let waited = link.read_job(&self.job, &|| self.channel.has_values());
+        let enough = || self.channel.has_values() || !self.channel.is_enlisted(&me);
+        let waited = link.read_job(&self.job, &enough);
         self.channel.delist(&me);
         waited.map_err(|error| JobError::stalled(error.to_string()))
     }
