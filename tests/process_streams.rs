@@ -728,3 +728,64 @@ fn what_is_answered_to_an_attempt_that_is_over_reaches_no_other() {
         assert_eq!(job.status(), Status::Done);
     });
 }
+
+#[task]
+fn asks_third(out: Yield<u64>) -> Result<(), StreamStopped> {
+    out.send(1)?;
+    out.send(2)?;
+    out.ask(3)?;
+    out.send(4)
+}
+
+/// The worker waits for an answer to what one reader has not passed on; another one waits for the
+/// worker, until the first one leaves.
+#[test]
+fn a_reader_that_waits_hears_of_what_another_one_gives_back() {
+    within(|| {
+        for _ in 0..30 {
+            let engine = Engine::builder().max_jobs(1).max_thread_jobs(2).build().unwrap();
+            let job = engine.submit(ProcessJob::stream(asks_third, ())).unwrap();
+            producer_waits(&engine);
+            let mut first = job.iter();
+            assert_eq!(first.next().unwrap().unwrap(), 1);
+            let second = first.clone();
+            let rest = ThreadJob::try_once(move || second.collect::<Values<_>>(), ());
+            let rest = engine.submit(rest).unwrap();
+            // Before this one runs, it sleeps.
+            producer_waits(&engine);
+            drop(first);
+            assert_eq!(rest.take().unwrap(), [2, 3, 4]);
+        }
+    });
+}
+
+/// As above, where the others come when the first one waits already.
+#[test]
+fn a_reader_that_waits_hears_of_what_is_sent_after_others_have_come_and_gone() {
+    within(|| {
+        let engine = Engine::builder().max_jobs(1).max_thread_jobs(2).build().unwrap();
+        for _ in 0..30 {
+            let bell = Bell::new();
+            let job = engine.submit(ProcessJob::stream(after_the_bell, (bell.path(),))).unwrap();
+            let rung = bell.rung();
+            let reader = job.iter();
+            let all = ThreadJob::try_once(move || reader.collect::<Values<_>>(), ());
+            let all = engine.submit(all).unwrap();
+            let other = job.iter();
+            drop(rung);
+            let mut third = other.clone();
+            drop(other);
+            let mut values = Vec::from_iter(third.next().transpose().unwrap());
+            drop(third);
+            values.extend(all.take().unwrap());
+            values.sort_unstable();
+            assert_eq!(values, Vec::from_iter(0..40));
+        }
+    });
+}
+
+#[task]
+fn after_the_bell(out: Yield<u64>, bell: PathBuf) -> Result<(), StreamStopped> {
+    let _ = ring(&bell).read(&mut [0]);
+    (0..40).try_for_each(|i| if i % 5 == 0 { out.ask(i).map(drop) } else { out.send(i) })
+}

@@ -18,14 +18,20 @@ use crate::sys;
 
 impl Shared {
     /// Serves the worker that runs this job until the job is finished, is not there any more, has
-    /// sent enough, or the time is up. False if it did nothing, because another thread serves the worker, or
-    /// the job is not at the head of one.
+    /// sent enough, or the time is up. False if it did nothing, because another thread serves the worker,
+    /// the job is not at the head of one, or is a stream of several readers.
     pub(super) fn wait_here(
         &self,
         job: &Arc<dyn AnyJob>,
         deadline: Option<Instant>,
         enough: &dyn Fn() -> bool,
     ) -> bool {
+        // One of several readers can give back values that it had taken, which wakes the others, but
+        // not one who blocks on a socket. With a single reader nobody else has any, nor gets any while
+        // that one waits: whoever comes later takes one value at a time, and keeps it.
+        if job.head().stream().is_some_and(|stream| stream.is_shared()) {
+            return false;
+        }
         let key = job.head().key();
         let mut served = false;
         while let Some((id, mut inbox, socket)) = self.locked(|pool| pool.lend_inbox(key)).0 {

@@ -46,6 +46,9 @@ pub(crate) trait AnyStream: fmt::Debug + Send + Sync {
     /// Takes a value that a worker sent with a number, to be answered.
     fn accept_asked(&self, opening: u32, bytes: &[u8]) -> bool;
 
+    /// Whether there is more than one reader.
+    fn is_shared(&self) -> bool;
+
     /// Wakes those who wait in the producer: the job is to stop.
     fn wake_producers(&self);
 

@@ -404,6 +404,10 @@ impl<Y: Send + 'static, S: Send + 'static> AnyStream for Channel<Y, S> {
         }
     }
 
+    fn is_shared(&self) -> bool {
+        self.state.lock().readers > 1
+    }
+
     fn wake_producers(&self) {
         let mut state = self.state.lock();
         wake(std::mem::take(&mut state.producers), state);
