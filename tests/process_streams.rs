@@ -247,6 +247,58 @@ fn while_nobody_reads_the_producer_sends_what_the_buffer_takes_and_not_one_more(
     });
 }
 
+/// Each reader takes what waits, passes one value on, and gives the others back.
+#[test]
+fn what_readers_give_back_is_no_reason_to_send_more() {
+    within(|| {
+        for buffer in [2, 8] {
+            let engine = Engine::builder().max_jobs(1).build().unwrap();
+            let bell = Bell::new();
+            let job = ProcessJob::stream(told_ahead, (bell.path(),)).buffer(buffer);
+            let job = engine.submit(job).unwrap();
+            let mut told = bell.rung();
+            told.set_nonblocking(true).unwrap();
+            let mut sent = 0;
+            let mut reader = job.iter();
+            for i in 0..40 {
+                assert_eq!(reader.next().unwrap().unwrap(), i as u64);
+                producer_waits(&engine);
+                let next = reader.clone();
+                reader = next;
+                let mut some = [0; 1000];
+                sent += told.read(&mut some).unwrap_or(0);
+                // One is in hand, the buffer's are sent, as many are with the reader.
+                assert!(sent <= i + 1 + 2 * buffer, "{sent} values when {} are read", i + 1);
+                assert!(sent > i + 1, "it stands still");
+            }
+        }
+    });
+}
+
+/// A queue of which all was given back gives the next attempt no less room.
+#[test]
+fn what_readers_give_back_takes_no_room_from_the_next_attempt() {
+    within(|| {
+        let engine = Engine::builder().max_jobs(1).build().unwrap();
+        let job = ProcessJob::stream(fails_at_first, (Context,)).buffer(8).retries(1);
+        let job = engine.submit(job).unwrap();
+        producer_waits(&engine);
+        let mut first = job.iter();
+        assert_eq!(first.next().unwrap().unwrap(), 0);
+        let rest = first.clone();
+        drop(first);
+        let all = Vec::from_iter((1..10).chain(0..100));
+        assert_eq!(rest.collect::<Values<_>>().unwrap(), all);
+    });
+}
+
+#[task]
+fn fails_at_first(out: Yield<u64>, ctx: JobContext) -> Result<(), Boxed> {
+    let n = if ctx.attempt() == 1 { 10 } else { 100 };
+    (0..n).try_for_each(|i| out.send(i))?;
+    if ctx.attempt() == 1 { Err("once".into()) } else { Ok(()) }
+}
+
 /// What memory may differ by for other reasons than values that are kept.
 const SLACK_KIB: usize = 4 * 1024;
 

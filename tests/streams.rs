@@ -260,6 +260,31 @@ fn a_slow_reader_holds_the_producer_up() {
     });
 }
 
+/// Each reader takes what waits, passes one value on, and gives the others back.
+#[test]
+fn what_readers_give_back_is_no_reason_to_send_more() {
+    within(|| {
+        let engine = one_permit();
+        let made = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&made);
+        let endless = move |out: Yield<usize>| -> Sent {
+            (0..).try_for_each(|_| out.send(counted.fetch_add(1, Ordering::SeqCst)))
+        };
+        let job = engine.submit(ThreadJob::stream(endless, ()).buffer(8)).unwrap();
+        producer_waits(&engine);
+        let mut reader = job.iter();
+        for i in 0..40 {
+            assert_eq!(reader.next().unwrap().unwrap(), i);
+            producer_waits(&engine);
+            let next = reader.clone();
+            reader = next;
+            let made = made.load(Ordering::SeqCst);
+            // One is in hand, eight wait, eight are with the reader.
+            assert!(made <= i + 1 + 17, "{made} values when {} are read", i + 1);
+        }
+    });
+}
+
 #[test]
 fn a_million_values_take_no_memory() {
     fn read(engine: &Engine, n: u64) {

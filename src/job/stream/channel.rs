@@ -62,6 +62,8 @@ struct State<Y, S> {
     waiting: Vec<Thread>,
     /// How many values were taken that the worker has no credit for yet.
     owed: usize,
+    /// How many at the front of the queue were taken before, and given back.
+    returned: usize,
     /// Why this run cannot go on.
     fault: Option<JobError>,
 }
@@ -86,6 +88,7 @@ impl<Y: Send + 'static, S: Send + 'static> Channel<Y, S> {
             producers: Vec::new(),
             waiting: Vec::new(),
             owed: 0,
+            returned: 0,
             fault: None,
         };
         Arc::new(Self { state: Mutex::new(state), length: AtomicUsize::new(0), codec })
@@ -212,20 +215,29 @@ impl<Y: Send + 'static, S: Send + 'static> Channel<Y, S> {
         state
     }
 
-    /// Takes the first value, and, for the only reader of a buffered stream, all others, which go
-    /// into `batch`, which is empty.
+    /// Takes the first value, and, for the only reader of a buffered stream, all others that the
+    /// buffer takes, which go into `batch`, which is empty.
     pub(super) fn take(&self, batch: &mut VecDeque<Item<Y>>) -> Option<Taken<Y>> {
         let mut state = self.state.lock();
         let first = state.queue.pop_front()?;
         let mut taken = 1;
         if state.readers == 1 && state.capacity > 1 {
-            std::mem::swap(&mut state.queue, batch);
+            let more = state.capacity - 1;
+            if state.queue.len() <= more {
+                std::mem::swap(&mut state.queue, batch);
+            } else {
+                // What was given back lies before what the buffer takes. If all were taken, and given
+                // back again and again, there would be ever more.
+                batch.extend(state.queue.drain(..more));
+            }
             taken += batch.len();
         }
         self.length.store(state.queue.len(), Ordering::SeqCst);
+        let again = taken.min(state.returned);
+        state.returned -= again;
         let mut credit = None;
         if self.codec.is_some() {
-            state.owed += taken;
+            state.owed += taken - again;
             if state.owed >= (state.capacity / 2).max(1) {
                 let says = Says::Credit(std::mem::take(&mut state.owed));
                 credit = Some(Word { opening: state.opening, says });
@@ -309,6 +321,7 @@ impl<Y: Send + 'static, S: Send + 'static> Channel<Y, S> {
         let mut state = self.state.lock();
         state.readers -= 1;
         if state.readers > 0 {
+            state.returned += batch.len();
             while let Some(item) = batch.pop_back() {
                 state.queue.push_front(item);
             }
@@ -325,6 +338,7 @@ impl<Y: Send + 'static, S: Send + 'static> Channel<Y, S> {
         let new = !std::mem::replace(&mut state.closed, true);
         let word = new.then_some(Word { opening: state.opening, says: Says::Close });
         let unread = std::mem::take(&mut state.queue);
+        state.returned = 0;
         self.length.store(0, Ordering::SeqCst);
         wake(std::mem::take(&mut state.producers), state);
         panics::drop_quietly(unread);
@@ -364,8 +378,9 @@ impl<Y: Send + 'static, S: Send + 'static> AnyStream for Channel<Y, S> {
         state.opening = state.opening.wrapping_add(1);
         // Nothing but numbers: answers go to the worker at once.
         drop(state.questions.end());
-        // What waits from a run before is owed when it is taken.
-        let credit = state.capacity.max(1).saturating_sub(state.queue.len());
+        // What waits from a run before is owed when it is taken, but for what was taken before.
+        let unread = state.queue.len() - state.returned;
+        let credit = state.capacity.max(1).saturating_sub(unread);
         Opening { number: state.opening, credit, closed: state.closed }
     }
 
