@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use bell::{Bell, ring};
 use common::{peak_kib, within};
-use executor_engine::Stream;
 use executor_engine::prelude::*;
+use executor_engine::{JobEvent, Stream};
 use serde::ser::SerializeTuple;
 use serde::{Deserialize, Serialize};
 
@@ -373,6 +373,37 @@ fn while_a_stream_waits_for_its_reader_other_jobs_run_in_its_stead() {
                 let more = engine.submit(ProcessJob::new(double, (value,))).unwrap();
                 assert_eq!(more.result().unwrap(), 2 * value);
             }
+        }
+    });
+}
+
+#[task]
+fn fills_and_fails(out: Yield<u64>, ctx: JobContext) -> Result<(), Boxed> {
+    (0..16).try_for_each(|i| out.send(i))?;
+    if ctx.attempt() == 1 { Err("once".into()) } else { Ok(()) }
+}
+
+/// What the first attempt sent fills the buffer.
+#[test]
+fn a_stream_that_has_no_room_from_the_start_waits_for_its_reader() {
+    within(|| {
+        for engine in [
+            Engine::builder().max_process_jobs(1).build().unwrap(),
+            Engine::builder().max_process_jobs(1).max_jobs(1).build().unwrap(),
+        ] {
+            let events = engine.events();
+            let job = ProcessJob::stream(fills_and_fails, (Context,)).retries(1);
+            let job = engine.submit(job).unwrap();
+            let second = |event: &JobEvent| matches!(event, JobEvent::Started { attempt: 2, .. });
+            assert!(events.iter().any(|event| second(&event)));
+            producer_waits(&engine);
+            assert_eq!(job.status(), Status::Running);
+            let all = Vec::from_iter((0..16).chain(0..16));
+            assert_eq!(job.iter().collect::<Values<_>>().unwrap(), all);
+            // Its permit is its own again, and only that.
+            let jobs = engine.submit_all((0..10).map(|i| ProcessJob::new(double, (i,)))).unwrap();
+            engine.wait().unwrap();
+            assert!(jobs.iter().all(|job| job.status() == Status::Done));
         }
     });
 }

@@ -159,6 +159,11 @@ impl Pool {
         worker.out.push(&header.to_bytes(), name, &job.args);
         if let Some(opening) = stream {
             worker.open_stream(seq, opening);
+            // With no room it waits from the start; and a worker before it, which died, may have.
+            let waits = worker.awaits_reader();
+            if waits || job.deaths > 0 {
+                self.lent.push((job.run.job.head().key(), waits));
+            }
         }
         worker.in_flight.push_back(InFlight { seq, job: Some(job) });
         if self.dirty.last() != Some(&id) {
