@@ -638,6 +638,39 @@ fn a_retried_stream_goes_on_with_the_values_of_the_next_attempt() {
     });
 }
 
+/// A reader looks on and on while the job is run again.
+#[test]
+fn the_error_of_each_run_is_given_once() {
+    const RUNS: u32 = 300;
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let runs = AtomicUsize::new(0);
+        let fails = move |_: Yield<u64>| {
+            Err::<(), _>(format!("run {}", runs.fetch_add(1, Ordering::SeqCst)))
+        };
+        let job = engine.submit(ThreadJob::try_stream(fails, ())).unwrap();
+        let mut reader = job.iter();
+        let (tell, told) = mpsc::channel();
+        let reading = std::thread::spawn(move || {
+            let mut errors = 0;
+            while errors < RUNS {
+                if let Some(value) = reader.next() {
+                    errors += 1;
+                    tell.send(value.unwrap_err().message().to_owned()).unwrap();
+                }
+            }
+            assert!(reader.next().is_none());
+        });
+        for run in 0..RUNS {
+            assert_eq!(told.recv().unwrap(), format!("run {run}"));
+            if run + 1 < RUNS {
+                job.rerun().unwrap();
+            }
+        }
+        reading.join().unwrap();
+    });
+}
+
 #[test]
 fn readers_that_have_gone_are_no_reason_to_try_again() {
     within(|| {

@@ -100,13 +100,17 @@ impl<Y: Send + 'static, S: Send + 'static> Reader<Y, S> {
             if let Some(value) = self.take() {
                 return Some(Ok(value));
             }
-            let head = self.job.head();
-            if head.status().is_finished() {
+            let run = self.job.head().run();
+            if self.job.head().status().is_finished() {
                 // What was sent before the end is there by now.
-                return match self.take() {
-                    Some(value) => Some(Ok(value)),
-                    None => self.end(),
-                };
+                if let Some(value) = self.take() {
+                    return Some(Ok(value));
+                }
+                let error = self.job.error();
+                // Unless it runs again, that is how this run ended.
+                if self.job.head().run() == run {
+                    return self.end(run, error);
+                }
             }
             if self.channel.linger() {
                 continue;
@@ -139,14 +143,12 @@ impl<Y: Send + 'static, S: Send + 'static> Reader<Y, S> {
         }
     }
 
-    /// The job's error, once; then nothing.
-    fn end(&mut self) -> Option<Result<Y, JobError>> {
-        let run = Some(self.job.head().run());
-        if self.told == run {
+    /// The error of this run, once; then nothing.
+    fn end(&mut self, run: u32, error: Option<JobError>) -> Option<Result<Y, JobError>> {
+        if self.told.replace(run) == Some(run) {
             return None;
         }
-        self.told = run;
-        self.job.error().map(Err)
+        error.map(Err)
     }
 
     /// Waits until there is, or was, a value or the job is finished.
