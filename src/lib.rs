@@ -60,6 +60,7 @@ mod info;
 mod job;
 pub mod logging;
 pub mod prelude;
+mod record;
 #[cfg(feature = "signals")]
 mod signals;
 mod status;

@@ -14,6 +14,7 @@ use signal_hook::iterator::{Handle, Signals};
 use crate::engine::{Engine, Shutdown};
 use crate::error::{Error, Result};
 use crate::files;
+use crate::record::record;
 use crate::sys;
 
 /// The signals that are handled.
@@ -195,21 +196,21 @@ impl Shared {
         let mut state = self.state.lock();
         if state.draining {
             drop(state);
-            log::info!(target: TARGET, "signal {signal}: cancelling what is left");
+            record!(Info, TARGET, "signal {signal}: cancelling what is left");
             // Also what is submitted before the drain has closed the engine.
             self.engine.shutdown(Shutdown::Cancel);
         } else if state.gone {
             drop(state);
             came_late(signal);
         } else {
-            log::info!(target: TARGET, "signal {signal}: finishing what is there");
+            record!(Info, TARGET, "signal {signal}: finishing what is there");
             let this = Arc::clone(self);
             let thread = std::thread::Builder::new()
                 .name("executor-drain".into())
                 .spawn(move || this.drain());
             match thread {
                 Ok(thread) => (state.draining, state.thread) = (true, Some(thread)),
-                Err(error) => log::error!(target: TARGET, "no thread to drain on: {error}"),
+                Err(error) => record!(Error, TARGET, "no thread to drain on: {error}"),
             }
         }
     }
@@ -219,7 +220,7 @@ impl Shared {
             None => self.engine.shutdown(Shutdown::Drain),
             Some(time) => {
                 if !self.engine.drain_for(time) {
-                    log::info!(target: TARGET, "the drain was cut short: jobs were cancelled");
+                    record!(Info, TARGET, "the drain was cut short: jobs were cancelled");
                 }
             }
         }
@@ -243,7 +244,7 @@ impl Drop for SignalGuard {
             // Signals are heard meanwhile.
             drop(state);
             if drain.join().is_err() {
-                log::error!(target: TARGET, "the drain panicked");
+                record!(Error, TARGET, "the drain panicked");
             }
             state = self.shared.state.lock();
         }

@@ -9,7 +9,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context as Polled, Wake, Waker};
+use std::time::Duration;
 
+use executor_engine::condition::{after_another, after_delay, before_timepoint};
 use executor_engine::prelude::*;
 use log::Level;
 use nix::sys::signal::{Signal, kill};
@@ -186,5 +188,89 @@ fn trouble_with_users_values_names_the_job() {
         one(Level::Error, &["a waker panicked", &ids[0]]);
         one(Level::Error, &["the bomb is dropped", &ids[1], "(result)"]);
         one(Level::Error, &["the bomb is dropped", &ids[2]]);
+    });
+}
+
+/// As one that prints has it when nobody reads any more.
+struct Broken;
+
+impl log::Log for Broken {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        panic!("nobody reads");
+    }
+
+    fn log(&self, _: &log::Record<'_>) {
+        panic!("nobody reads");
+    }
+
+    fn flush(&self) {}
+}
+
+#[task]
+fn fails() -> Result<u8, String> {
+    Err("no".into())
+}
+
+/// A job that fails after a retry, one that is done behind it and one that is called off by it; and a
+/// `long` one that is cancelled while it runs.
+fn troubled<K, S>(
+    engine: &Engine,
+    bad: executor_engine::Job<K, u8>,
+    long: executor_engine::Job<S, ()>,
+) {
+    let failed = bad.retries(1).retry_delay(Duration::from_millis(5)).on_failed(|_| ());
+    let failed = engine.submit(failed).unwrap();
+    let after = ThreadJob::new(|| 1, ()).condition(after_another(&failed));
+    let after = engine.submit(after).unwrap();
+    let needs = engine.submit(LocalJob::new(|x: u8| x, (&failed,))).unwrap();
+    assert_eq!(failed.result().unwrap_err().message(), "no");
+    assert_eq!(failed.attempt(), 2);
+    assert_eq!(after.result().unwrap(), 1);
+    assert!(needs.result().unwrap_err().is_cancelled());
+    let long = engine.submit(long).unwrap();
+    while long.status() != Status::Running {
+        std::thread::yield_now();
+    }
+    long.cancel();
+    long.wait().unwrap();
+    assert_eq!(long.status(), Status::Cancelled);
+}
+
+/// By the fate of jobs of all kinds, on whatever thread a record is written.
+#[test]
+fn a_logger_that_panics_harms_nothing() {
+    role::apart("a_logger_that_panics_harms_nothing", || {
+        let hook = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if info.payload_as_str() != Some("nobody reads") {
+                hook(info);
+            }
+        }));
+        log::set_logger(&Broken).unwrap();
+        log::set_max_level(log::LevelFilter::Trace);
+        fn no() -> Result<u8, &'static str> {
+            Err("no")
+        }
+        fn sleeps(ctx: JobContext) {
+            let _ = ctx.sleep(common::DEADLINE);
+        }
+        let engine = Engine::new().unwrap();
+        let thread = || ThreadJob::try_new(no, ());
+        let sleeper = || ThreadJob::new(sleeps, (Context,));
+        troubled(&engine, thread(), sleeper());
+        troubled(&engine, thread().blocking(), sleeper().blocking());
+        troubled(&engine, LocalJob::try_new(no, ()), LocalJob::new(sleeps, (Context,)));
+        troubled(&engine, ProcessJob::new(fails, ()), ProcessJob::new(stays, ()));
+        // The dispatcher's thread itself says how this one ends, and goes on.
+        let long = engine.submit(sleeper()).unwrap();
+        let soon = std::time::SystemTime::now() + Duration::from_millis(20);
+        let missed =
+            ThreadJob::new(|| 1, ()).condition(after_another(&long) & before_timepoint(soon));
+        let missed = engine.submit(missed).unwrap();
+        assert!(missed.result().unwrap_err().is_cancelled());
+        long.cancel();
+        let late = ThreadJob::new(|| 2, ()).condition(after_delay("5ms"));
+        assert_eq!(engine.submit(late).unwrap().result().unwrap(), 2);
+        assert!(engine.drain_for(common::DEADLINE));
     });
 }

@@ -7,6 +7,7 @@ use crate::clock;
 use crate::error::JobError;
 use crate::files::{self, Surroundings};
 use crate::job::{AnyJob, Caller, judge};
+use crate::record::record;
 
 /// Runs a job that the caller has claimed, and reports it. Takes the time and gives the time
 /// when the job's function had returned: for a pump, that is when the next job starts.
@@ -14,10 +15,7 @@ pub(crate) fn execute(job: &Arc<dyn AnyJob>, reports: &dyn Reports, now: u64) ->
     let head = job.head();
     let key = head.key();
     head.start(now);
-    log::debug!(
-        target: "executor_engine::job",
-        "{} starts, attempt {}", head.label(), head.attempt()
-    );
+    record!(Debug, "executor_engine::job", "{} starts, attempt {}", head.label(), head.attempt());
     let tells_start = head.tells_start();
     if tells_start {
         reports.post_started(key, now);

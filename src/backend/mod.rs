@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use crate::error::JobError;
 use crate::job::{AnyJob, Ended, Word, judge};
+use crate::record::record;
 
 mod blocking;
 mod execute;
@@ -139,6 +140,6 @@ fn fail_unstarted(job: &dyn AnyJob, reports: &dyn Reports, thread: &str, error: 
 /// Joins a thread of a backend.
 fn join(thread: JoinHandle<()>) {
     if thread.join().is_err() {
-        log::error!(target: "executor_engine::backend", "a thread of the engine panicked");
+        record!(Error, "executor_engine::backend", "a thread of the engine panicked");
     }
 }

@@ -9,6 +9,7 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 use std::os::fd::AsFd;
 
 use super::key::Nanos;
+use crate::record::record;
 
 /// Wakes the dispatcher thread.
 pub(super) struct Alarm {
@@ -36,8 +37,9 @@ impl Alarm {
             Ok(timer)
         });
         if let Err(error) = &steps {
-            log::warn!(
-                target: "executor_engine::dispatcher",
+            record!(
+                Warn,
+                "executor_engine::dispatcher",
                 "steps of the wall clock will go unnoticed: {error}"
             );
         }
@@ -64,7 +66,7 @@ impl Alarm {
         };
         if let Err(error) = set {
             // Not known to happen; the sleeper then looks for itself.
-            log::error!(target: "executor_engine::dispatcher", "a timer was refused: {error}");
+            record!(Error, "executor_engine::dispatcher", "a timer was refused: {error}");
             self.call();
         }
     }
@@ -88,8 +90,9 @@ impl Alarm {
         if let Some(steps) = self.steps.as_ref().filter(|_| clock_set) {
             let _ = steps.wait();
             if let Err(error) = arm_for_steps(steps) {
-                log::warn!(
-                    target: "executor_engine::dispatcher",
+                record!(
+                    Warn,
+                    "executor_engine::dispatcher",
                     "steps of the wall clock will go unnoticed: {error}"
                 );
             }

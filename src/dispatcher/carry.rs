@@ -18,6 +18,7 @@ use crate::info::JobInfo;
 use crate::job::{
     AnyJob, Call, KindId, Status, Waiter, drop_quietly, drop_quietly_of, wake_sleepers_of,
 };
+use crate::record::{is_wanted, record};
 
 /// What is put off until the core's lock is free.
 #[derive(Default)]
@@ -136,7 +137,7 @@ impl Dispatcher {
                         JobEvent::Retrying { id, attempt, error: error.unwrap_or_default() }
                     }
                 });
-                if !anew && log::log_enabled!(target: "executor_engine::job", Level::Debug) {
+                if !anew && is_wanted(Level::Debug) {
                     let (attempt, error) = (head.attempt(), payload.error());
                     let retried = (Arc::clone(&payload), attempt, error);
                     desk.after.get_or_insert_default().retried.push(retried);
@@ -175,7 +176,7 @@ impl Dispatcher {
                 let waiters = job.head().finish(status, at);
                 self.observers.tell(|| JobEvent::Finished { id: job.head().id(), status });
                 let level = if status == Status::Failed { Level::Warn } else { Level::Debug };
-                if log::log_enabled!(target: "executor_engine::job", level) {
+                if is_wanted(level) {
                     let job = Arc::clone(job);
                     desk.after.get_or_insert_default().told.push((job, status));
                 }
@@ -234,20 +235,6 @@ impl Dispatcher {
         for (job, waiter) in after.wakes {
             waiter.wake(job);
         }
-        for (job, attempt, error) in after.retried {
-            log_retry(&*job, attempt, error.as_ref());
-            drop_quietly((job, error));
-        }
-        for (job, status) in after.told {
-            log_end(&*job, status);
-        }
-        for (job, error) in after.uncalled {
-            log::error!(
-                target: "executor_engine::job",
-                "callbacks of {} are not called, for lack of a thread: {error}", job.head().label()
-            );
-            drop_quietly(job);
-        }
         for (run, kind) in after.aborts {
             wake_sleepers_of(run.job.head().key());
             if let Some(stream) = run.job.head().stream() {
@@ -261,6 +248,23 @@ impl Dispatcher {
             if let Err(error) = self.questions.send(self.engine, &self.itself, errand) {
                 self.tell(Event::Answer { key, number, answer: Err(not_asked(&error)) });
             }
+        }
+        // What others wait for is done by now.
+        for (job, attempt, error) in after.retried {
+            log_retry(&*job, attempt, error.as_ref());
+            drop_quietly((job, error));
+        }
+        for (job, status) in after.told {
+            log_end(&*job, status);
+        }
+        for (job, error) in after.uncalled {
+            record!(
+                Error,
+                "executor_engine::job",
+                "callbacks of {} are not called, for lack of a thread: {error}",
+                job.head().label()
+            );
+            drop_quietly(job);
         }
         // One by one, for each may panic.
         for (id, value) in after.garbage {
@@ -283,8 +287,9 @@ impl Dispatcher {
 fn log_retry(job: &dyn AnyJob, attempt: u32, error: Option<&JobError>) {
     let label = job.head().label();
     let error = error.map(JobError::to_string).unwrap_or_default();
-    log::debug!(
-        target: "executor_engine::job",
+    record!(
+        Debug,
+        "executor_engine::job",
         "{label} failed at attempt {attempt} and is tried again: {error}"
     );
 }
@@ -293,16 +298,14 @@ fn log_retry(job: &dyn AnyJob, attempt: u32, error: Option<&JobError>) {
 fn log_end(job: &dyn AnyJob, status: Status) {
     let (label, attempts) = (job.head().label(), job.head().attempt());
     match (status, job.error()) {
-        (Status::Failed, Some(error)) => log::warn!(
-            target: "executor_engine::job",
+        (Status::Failed, Some(error)) => record!(
+            Warn,
+            "executor_engine::job",
             "{label} failed after {attempts} attempts: {error}"
         ),
-        (_, Some(error)) => log::debug!(
-            target: "executor_engine::job",
-            "{label} is {status}: {error}"
-        ),
+        (_, Some(error)) => record!(Debug, "executor_engine::job", "{label} is {status}: {error}"),
         (_, None) => {
-            log::debug!(target: "executor_engine::job", "{label} is {status}");
+            record!(Debug, "executor_engine::job", "{label} is {status}");
         }
     }
 }

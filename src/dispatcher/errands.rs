@@ -11,6 +11,7 @@ use super::run::Dispatcher;
 use crate::backend::enter_service;
 use crate::files;
 use crate::job::EngineId;
+use crate::record::record;
 
 /// A thread that runs errands one after the other. It starts with the first.
 pub(super) struct Errands<E> {
@@ -69,7 +70,7 @@ impl<E: Send + 'static> Errands<E> {
         let State::Running(sender, handle) = ended else { return };
         drop(sender);
         if handle.thread().id() != std::thread::current().id() && handle.join().is_err() {
-            log::error!(target: "executor_engine::dispatcher", "{}: the thread panicked", self.name);
+            record!(Error, "executor_engine::dispatcher", "{}: the thread panicked", self.name);
         }
     }
 }

@@ -37,6 +37,7 @@ use crate::condition::Question;
 use crate::error::CancelReason;
 use crate::files;
 use crate::job::{AnyJob, EngineId, KindId, Meta, drop_quietly};
+use crate::record::record;
 
 /// What the core carries for each job.
 pub(crate) type Payload = Arc<dyn AnyJob>;
@@ -243,7 +244,7 @@ impl Dispatcher {
             && thread.thread().id() != std::thread::current().id()
             && thread.join().is_err()
         {
-            log::error!(target: "executor_engine::dispatcher", "the dispatcher thread panicked");
+            record!(Error, "executor_engine::dispatcher", "the dispatcher thread panicked");
         }
     }
 }

@@ -8,6 +8,7 @@ use super::run::Dispatcher;
 use crate::backend::is_of;
 use crate::error::CancelReason;
 use crate::files;
+use crate::record::record;
 
 /// How long an engine that ends waits for its jobs before it cancels them.
 #[derive(Clone, Copy, Debug)]
@@ -62,10 +63,7 @@ impl Dispatcher {
         if let Err(error) = spawned {
             // Left to the next who comes. Nobody waits for what has not begun.
             self.end_asked.fetch_and(asked, Ordering::SeqCst);
-            log::error!(
-                target: "executor_engine::engine",
-                "no thread to shut the engine down: {error}"
-            );
+            record!(Error, "executor_engine::engine", "no thread to shut the engine down: {error}");
         }
         false
     }
@@ -81,7 +79,7 @@ impl Dispatcher {
             self.cancel_all(CancelReason::Shutdown);
         }
         if let Err(error) = self.wait_all(None) {
-            log::error!(target: "executor_engine::engine", "jobs remain after the end: {error}");
+            record!(Error, "executor_engine::engine", "jobs remain after the end: {error}");
         }
         if self.ending.swap(true, Ordering::SeqCst) {
             let mut ended = self.ended_flag.lock();
@@ -89,7 +87,7 @@ impl Dispatcher {
             return drained;
         }
         self.stop();
-        log::debug!(target: "executor_engine::engine", "engine {} has ended", self.engine.number());
+        record!(Debug, "executor_engine::engine", "engine {} has ended", self.engine.number());
         *self.ended_flag.lock() = true;
         self.ended_signal.notify_all();
         drained

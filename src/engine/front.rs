@@ -16,6 +16,7 @@ use crate::error::{Error, Kind, Result};
 use crate::files::Cache;
 use crate::id::JobId;
 use crate::job::{Job, JobHandle, KindId, Meta};
+use crate::record::record;
 use crate::status::Status;
 use crate::task;
 
@@ -440,7 +441,7 @@ impl std::fmt::Debug for Engine {
 /// Before it is so, for what comes after is told by others.
 fn log_submission<T>(handle: &JobHandle<T>) {
     let head = handle.job().head();
-    log::debug!(target: "executor_engine::job", "{} is submitted", head.label());
+    record!(Debug, "executor_engine::job", "{} is submitted", head.label());
 }
 
 /// Marks jobs as not submitted again, from `from` on.
@@ -458,6 +459,6 @@ pub(super) fn refused(id: JobId, refusal: Refusal) -> Error {
             Kind::Cycle(keys.into_iter().map(JobId::from_count).collect()).into()
         }
     };
-    log::debug!(target: "executor_engine::job", "job {id} is refused: {error}");
+    record!(Debug, "executor_engine::job", "job {id} is refused: {error}");
     error
 }

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::private;
 use crate::id::JobId;
+use crate::record::record;
 
 /// An engine's cache directory. With the last reference a directory that was not named by the
 /// user is removed.
@@ -81,9 +82,11 @@ impl Drop for Cache {
     fn drop(&mut self) {
         let Some(fresh) = self.fresh.get() else { return };
         match std::fs::remove_dir_all(fresh) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => log::warn!(
-                target: "executor_engine::engine",
-                "the cache directory {} could not be removed: {error}", fresh.display()
+            Err(error) if error.kind() != io::ErrorKind::NotFound => record!(
+                Warn,
+                "executor_engine::engine",
+                "the cache directory {} could not be removed: {error}",
+                fresh.display()
             ),
             _ => {}
         }

@@ -30,6 +30,7 @@ use super::private;
 use super::surroundings::Surroundings;
 use super::writer::JobWriter;
 use crate::id::JobId;
+use crate::record::record;
 use crate::sys;
 
 /// This thread has a directory of its own.
@@ -67,8 +68,9 @@ pub(crate) fn come_home() {
         return;
     }
     if let Err(error) = leave_the_others().and_then(|()| go_home()) {
-        log::error!(
-            target: "executor_engine::job",
+        record!(
+            Error,
+            "executor_engine::job",
             "a thread of the engine cannot follow the program into its directory: {error}"
         );
     }
@@ -198,8 +200,9 @@ impl Drop for Inside {
             }
         };
         if let Err(error) = back {
-            log::error!(
-                target: "executor_engine::job",
+            record!(
+                Error,
+                "executor_engine::job",
                 "a thread cannot go back to the directory it was in before job {}: {error}",
                 self.job
             );

@@ -9,6 +9,7 @@ use super::cell::TypedJob;
 use super::panics;
 use crate::error::JobError;
 use crate::info::JobInfo;
+use crate::record::record;
 use crate::status::Status;
 
 /// A call that is ready to be made.
@@ -64,8 +65,9 @@ impl Callbacks {
         let calls = self.done.iter().filter_map(|make| {
             // Cloning is the user's code.
             panics::catch_panic(make).unwrap_or_else(|panic| {
-                log::error!(
-                    target: "executor_engine::job",
+                record!(
+                    Error,
+                    "executor_engine::job",
                     "the result of {job} panicked while it was cloned for a callback: {}",
                     panic.message
                 );
@@ -85,8 +87,9 @@ impl Callbacks {
     pub(crate) fn call(&self, info: &JobInfo, ready: Vec<Call>) {
         let guarded = |call: &mut dyn FnMut()| {
             if let Err(panic) = panics::catch_panic(call) {
-                log::error!(
-                    target: "executor_engine::job",
+                record!(
+                    Error,
+                    "executor_engine::job",
                     "a callback of job {} panicked at {}: {}",
                     info.id(),
                     panic.location.as_deref().unwrap_or("an unknown place"),

@@ -23,6 +23,7 @@ use super::stream::AnyStream;
 use crate::files::Surroundings;
 use crate::id::JobId;
 use crate::info::Progress;
+use crate::record::record;
 use crate::status::Status;
 
 /// What was said of the job before it was submitted, for those few jobs that say anything.
@@ -176,8 +177,9 @@ impl Waiter {
             Self::Task(_, waker) => {
                 // A waker is foreign code: its panic is its own affair.
                 if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
-                    log::error!(
-                        target: "executor_engine::job",
+                    record!(
+                        Error,
+                        "executor_engine::job",
                         "a waker panicked that was to hear of the end of job {job}"
                     );
                     panics::drop_quietly_of(&format_args!("job {job}"), payload);

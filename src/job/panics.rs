@@ -12,6 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
 use crate::error::{JobError, PanicInfo};
+use crate::record::record;
 
 thread_local! {
     /// How many `catch`es this thread is in.
@@ -84,9 +85,11 @@ pub(crate) fn drop_quietly<V>(value: V) {
 /// The same for a value of that job.
 pub(crate) fn drop_quietly_of<V>(job: &dyn fmt::Display, value: V) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-        log::error!(
-            target: "executor_engine::job",
-            "a value of {job} panicked while it was dropped: {}", message(payload.as_ref())
+        record!(
+            Error,
+            "executor_engine::job",
+            "a value of {job} panicked while it was dropped: {}",
+            message(payload.as_ref())
         );
         // The payload's own drop may panic as well; there is no end to that but to leak it.
         std::mem::forget(payload);

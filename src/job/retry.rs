@@ -8,6 +8,7 @@ use super::cell::AnyJob;
 use super::head::{Ended, Stop};
 use super::panics;
 use crate::error::JobError;
+use crate::record::record;
 
 /// How long to wait before each retry.
 ///
@@ -160,10 +161,12 @@ pub(crate) fn judge(job: &dyn AnyJob, ok: bool) -> Ended {
         Ok(true) => Ended::FailedForNow,
         Ok(false) => Ended::Failed,
         Err(panic) => {
-            log::error!(
-                target: "executor_engine::job",
+            record!(
+                Error,
+                "executor_engine::job",
                 "{}: the question whether to retry it panicked, so it is not retried: {}",
-                head.label(), panic.message
+                head.label(),
+                panic.message
             );
             Ended::Failed
         }

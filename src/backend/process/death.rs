@@ -15,6 +15,7 @@ use super::stderr::last_lines;
 use super::worker::{End, Inbox, Queued, State, Worker};
 use crate::error::{JobError, WorkerDeath};
 use crate::job::{AnyJob, Stop};
+use crate::record::record;
 use crate::sys;
 use crate::task;
 use crate::wire::codec;
@@ -218,7 +219,7 @@ impl Shared {
             None => Some(server::no_answer(&self.settings, &how)),
         };
         if server.greeted {
-            log::warn!(target: "executor_engine::process", "the fork server died ({how})");
+            record!(Warn, "executor_engine::process", "the fork server died ({how})");
         }
         let ((), mut posted) = self.locked(|pool| {
             for &id in &ids {

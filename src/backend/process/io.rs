@@ -14,6 +14,7 @@ use super::server::CONTROL;
 use super::shared::Shared;
 use super::threads::{Threads, WAKE};
 use crate::files;
+use crate::record::record;
 
 /// Starts the backend's threads.
 pub(super) fn start(shared: Arc<Shared>) -> io::Result<Threads> {
@@ -34,7 +35,7 @@ fn run(shared: &Arc<Shared>, epoll: &Epoll, wake: &EventFd, stop: &AtomicBool) {
             Ok(n) => n,
             Err(Errno::EINTR) => continue,
             Err(error) => {
-                log::error!(target: "executor_engine::process", "epoll: {error}");
+                record!(Error, "executor_engine::process", "epoll: {error}");
                 return;
             }
         };

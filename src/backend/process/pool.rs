@@ -11,6 +11,7 @@ use super::threads::Threads;
 use super::worker::{End, Lent, Queued, State, Worker};
 use crate::error::JobError;
 use crate::job::AnyJob;
+use crate::record::is_wanted;
 use crate::wire::message::ToServer;
 
 /// A job that ended without a worker's word, and the error to store, if any.
@@ -105,7 +106,7 @@ impl Pool {
     /// Notes something for the log, to be written when the lock is free. Its text is made only if
     /// such records are wanted at all.
     pub(super) fn tell_log(&mut self, level: Level, about: About, text: impl FnOnce() -> String) {
-        if level <= log::max_level() {
+        if is_wanted(level) {
             self.records.push((level, about, text()));
         }
     }

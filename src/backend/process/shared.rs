@@ -10,6 +10,7 @@ use super::pool::Pool;
 use super::settings::Settings;
 use crate::backend::{Reports, Run};
 use crate::job::{AnyJob, judge};
+use crate::record;
 
 /// What the backend's threads share.
 pub(super) struct Shared {
@@ -58,7 +59,7 @@ impl Shared {
         }
         drop(pool);
         for (level, about, record) in records {
-            log::log!(target: about.target(), level, "{record}");
+            record::contained(|| log::log!(target: about.target(), level, "{record}"));
         }
         if let Some(reports) = reports {
             started.into_iter().for_each(|(key, at)| reports.post_started(key, at));

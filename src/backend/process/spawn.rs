@@ -13,6 +13,7 @@ use super::threads::Threads;
 use super::worker::{Birth, Queued, State, Worker};
 use crate::error::JobError;
 use crate::files;
+use crate::record::record;
 use crate::sys;
 use crate::wire::claims::Claims;
 use crate::wire::message::ToServer;
@@ -115,7 +116,7 @@ impl Pool {
         if let (Some(server), Some(threads)) = (&mut self.server, &self.threads)
             && let Err(error) = server.tell(message, fds, &threads.epoll)
         {
-            log::error!(target: "executor_engine::process", "to the fork server: {error}");
+            record!(Error, "executor_engine::process", "to the fork server: {error}");
         }
     }
 }

@@ -20,6 +20,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use parking_lot::Mutex;
 
 use crate::files;
+use crate::record::record;
 
 /// How much is kept for errors.
 const TAIL_BYTES: usize = 4096;
@@ -165,7 +166,7 @@ impl Pipes {
                 Ok(n) => n,
                 Err(Errno::EINTR) => continue,
                 Err(error) => {
-                    log::error!(target: "executor_engine::process", "epoll of stderr: {error}");
+                    record!(Error, "executor_engine::process", "epoll of stderr: {error}");
                     return;
                 }
             };

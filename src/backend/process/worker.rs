@@ -13,6 +13,7 @@ use super::streams::{Flow, Values};
 use crate::backend::Run;
 use crate::error::JobError;
 use crate::job::AnyJob;
+use crate::record::record;
 use crate::sys::Page;
 use crate::task::TaskDef;
 use crate::wire::claims::Claims;
@@ -270,7 +271,7 @@ impl Worker {
         match changed {
             Ok(()) => self.interest = Some(wanted),
             Err(error) => {
-                log::error!(target: "executor_engine::process", "epoll of a worker: {error}");
+                record!(Error, "executor_engine::process", "epoll of a worker: {error}");
             }
         }
     }
