@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{DEADLINE, Gate, within};
-use executor_engine::CancelReason;
 use executor_engine::condition::after_delay;
 use executor_engine::prelude::*;
+use executor_engine::{CancelReason, JobKind};
 
 fn running(engine: &Engine) -> (JobHandle<i32>, Gate) {
     let (started, gate) = (Gate::new(), Gate::new());
@@ -456,5 +456,66 @@ fn a_deadline_that_a_job_sets_holds_for_itself() {
         asks.wait().unwrap();
         drop(engine);
         assert_eq!((asks.status(), later.status()), (Status::Cancelled, Status::Cancelled));
+    });
+}
+
+#[test]
+fn a_drain_resumes_what_is_paused() {
+    within(|| {
+        let drains: [fn(&Engine); 3] = [
+            |engine| engine.shutdown(Shutdown::Drain),
+            |engine| assert!(engine.drain_for(DEADLINE)),
+            |engine| {
+                // Also one that a job asks for.
+                engine.resume_kind(JobKind::Thread);
+                let drain = |ctx: JobContext| ctx.engine().unwrap().shutdown(Shutdown::Drain);
+                let drain = engine.submit(ThreadJob::new(drain, (Context,))).unwrap();
+                drain.wait().unwrap();
+            },
+        ];
+        for drain in drains {
+            let engine = Engine::new().unwrap();
+            engine.pause();
+            let first = engine.submit(LocalJob::new(|| 1, ())).unwrap();
+            let next = engine.submit(ThreadJob::new(|x: i32| x + 1, (&first,))).unwrap();
+            drain(&engine);
+            assert_eq!(next.result().unwrap(), 2);
+        }
+    });
+}
+
+#[test]
+fn an_engine_that_is_drained_is_not_paused_again() {
+    within(|| {
+        for _ in 0..20 {
+            let engine = Engine::new().unwrap();
+            let (first, gate) = running(&engine);
+            let next = engine.submit(ThreadJob::new(|x: i32| x + 1, (&first,))).unwrap();
+            let last = engine.submit(LocalJob::new(|x: i32| x + 1, (&next,))).unwrap();
+            std::thread::scope(|scope| {
+                let drain = scope.spawn(|| engine.shutdown(Shutdown::Drain));
+                // Before the drain, in the middle of it, and after.
+                while !drain.is_finished() {
+                    engine.pause();
+                    engine.pause_kind(JobKind::Local);
+                    if engine.submit(ThreadJob::new(|| 1, ())).is_err() {
+                        gate.open();
+                    }
+                    std::thread::yield_now();
+                }
+            });
+            assert_eq!(last.result().unwrap(), 3);
+        }
+    });
+}
+
+#[test]
+fn the_drop_of_a_paused_engine_cancels_its_jobs() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        engine.pause();
+        let job = engine.submit(ThreadJob::new(|| 1, ())).unwrap();
+        drop(engine);
+        assert_eq!((job.status(), job.attempt()), (Status::Cancelled, 0));
     });
 }

@@ -206,3 +206,23 @@ fn a_job_may_drop_the_guard_in_the_middle_of_a_drain() {
         assert!(status.success());
     });
 }
+
+#[test]
+fn a_paused_program_is_ended_as_well() {
+    const TEST: &str = "a_paused_program_is_ended_as_well";
+    if role::plays(TEST) {
+        let engine = Engine::new().unwrap();
+        let _guard = engine.end_on_signals().unwrap();
+        engine.pause();
+        let job = engine.submit(ThreadJob::new(|| 1, ())).unwrap();
+        println!("\nbegun");
+        engine.wait().unwrap();
+        println!("\nended {}", job.status());
+        return;
+    }
+    within(|| {
+        let (told, status) = run(TEST, |pid, _| kill(pid, Signal::SIGTERM).unwrap());
+        assert_eq!(told, ["ended done"]);
+        assert!(status.success());
+    });
+}

@@ -199,10 +199,15 @@ impl Dispatcher {
         self.names.demands(meta)
     }
 
-    /// Starts no more jobs of these kinds, or again.
+    /// Starts no more jobs of these kinds, or again. An engine that ends is not paused any more.
     pub(crate) fn pause(&self, kinds: &[KindId], paused: bool) {
+        let mut desk = self.turn();
+        // Within the turn: what comes before the end is undone by that, what comes after does nothing.
+        if paused && self.is_closed() {
+            return;
+        }
         for &kind in kinds {
-            self.tell(Event::Pause { kind, paused });
+            self.handle(&mut desk, Event::Pause { kind, paused }, clock::now());
         }
     }
 

@@ -8,6 +8,7 @@ use super::run::Dispatcher;
 use crate::backend::is_of;
 use crate::error::CancelReason;
 use crate::files;
+use crate::job::KindId;
 use crate::record::record;
 
 /// How long an engine that ends waits for its jobs before it cancels them.
@@ -43,6 +44,10 @@ impl Dispatcher {
     /// whoever else waits for the end: the least patient one cancels.
     pub(crate) fn shutdown(self: Arc<Self>, patience: Patience) -> bool {
         self.close();
+        if !matches!(patience, Patience::No) {
+            // Else jobs that are ready would be waited for and never start.
+            self.pause(&KindId::ALL, false);
+        }
         if !self.is_own_thread() {
             return self.finish(patience);
         }

@@ -68,7 +68,8 @@ impl Engine {
 
     /// Starts no more jobs until [`resume`](Self::resume). Jobs that run go on; so do process jobs
     /// that were sent to a worker already. Submissions are accepted. [`wait`](Self::wait) waits for
-    /// somebody to resume, if jobs are ready.
+    /// somebody to resume, if jobs are ready. A [drain](Shutdown::Drain) resumes, and an engine that
+    /// is shut down is not paused any more.
     ///
     /// ```
     /// # use executor_engine::prelude::*;

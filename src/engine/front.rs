@@ -82,7 +82,8 @@ impl Drop for Owner {
 pub enum Shutdown {
     /// Finish them, however long that takes: a job whose condition waits for tomorrow is waited for
     /// until tomorrow, and one whose [custom](crate::condition::custom) condition never says yes
-    /// for ever; cancel such jobs before. Those that can never start are cancelled.
+    /// for ever; cancel such jobs before. Those that can never start are cancelled. A
+    /// [paused](Engine::pause) engine starts its jobs again.
     Drain,
     /// Cancel them: pending jobs at once, process jobs by ending their workers; functions that
     /// run on threads are waited for.
