@@ -52,9 +52,9 @@ pub(crate) trait Reports: Send + Sync {
     /// [judged](crate::job::judge). Only puts the news into the dispatcher's inbox.
     fn post_finished(&self, key: u64, ended: Ended);
 
-    /// The running job waits for those who read what it sends (`true`), or does so no more. Only
+    /// That run of the job waits for those who read what it sends (`true`), or does so no more. Only
     /// puts the news into the dispatcher's inbox.
-    fn post_lent(&self, _key: u64, _lent: bool) {}
+    fn post_lent(&self, _key: u64, _run: u32, _lent: bool) {}
 
     /// These runs, which nobody has begun, are given back, claimed, each with when it became ready:
     /// as if they had been there at the last [`take_back`](Backend::take_back). Only puts the news into

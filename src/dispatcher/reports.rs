@@ -14,7 +14,8 @@ pub(super) enum News {
     /// The dispatcher itself has taken these back from their backend.
     Recalled(Vec<(Key, Nanos)>),
     Ended(Key, Ended),
-    Lent(Key, bool),
+    /// By that run.
+    Lent(Key, u32, bool),
     /// For those who want to hear of it.
     Progress(Key, Box<Progress>),
 }
@@ -28,8 +29,8 @@ impl Reports for Dispatcher {
         self.news.push((News::Ended(key, ended), clock::now()));
     }
 
-    fn post_lent(&self, key: Key, lent: bool) {
-        self.news.push((News::Lent(key, lent), clock::now()));
+    fn post_lent(&self, key: Key, run: u32, lent: bool) {
+        self.news.push((News::Lent(key, run, lent), clock::now()));
     }
 
     fn post_taken_back(&self, runs: Vec<(Key, Nanos)>) {

@@ -139,7 +139,11 @@ impl Dispatcher {
                 Event::Recalled(jobs)
             }
             News::Ended(key, ended) => Event::Finished { key, ended },
-            News::Lent(key, lent) => Event::Lent { key, lent },
+            // A thread that has outlived its run says nothing of the next one.
+            News::Lent(key, run, lent) => match desk.core.get(key) {
+                Some(job) if job.head().run() == run => Event::Lent { key, lent },
+                _ => return,
+            },
             News::Progress(key, progress) => {
                 let id = JobId::from_count(key);
                 return self.observers.tell(|| JobEvent::Progress { id, progress: *progress });

@@ -384,8 +384,8 @@ impl Link for Dispatcher {
         self.wait_or(job, None, enough).map(drop)
     }
 
-    fn lend(&self, job: &Arc<dyn AnyJob>, lent: bool) {
-        self.post_lent(job.head().key(), lent);
+    fn lend(&self, job: &Arc<dyn AnyJob>, run: u32, lent: bool) {
+        self.post_lent(job.head().key(), run, lent);
         self.drive();
     }
 

@@ -310,8 +310,6 @@ impl Head {
 
     /// The job will run once more, `anew` if it had ended. The dispatcher's alone.
     pub(crate) fn again(&self, anew: bool) {
-        let run = self.run.load(Ordering::Relaxed) >> 1;
-        self.run.store(run.wrapping_add(1) << 1, Ordering::Release);
         self.set_stop(Stop::No);
         if let Some(meta) = self.meta() {
             meta.progress.lock().take();
@@ -322,6 +320,9 @@ impl Head {
             self.finished.store(0, Ordering::Relaxed);
         }
         self.gate.advance(Status::Pending);
+        // Last: who sees the new run does not see the end of the one before.
+        let run = self.run.load(Ordering::Relaxed) >> 1;
+        self.run.store(run.wrapping_add(1) << 1, Ordering::Release);
     }
 
     /// Whether the job's time is limited.

@@ -49,9 +49,9 @@ pub(crate) trait Link: Send + Sync {
     /// Nothing runs and nothing can make the job ready, or what it waits for is on this thread.
     fn read_job(&self, job: &Arc<dyn AnyJob>, enough: &dyn Fn() -> bool) -> Result<()>;
 
-    /// The running job waits for those who read it (`true`), or does so no more: meanwhile it lends
+    /// That run of the job waits for those who read it (`true`), or does so no more: meanwhile it lends
     /// its permit.
-    fn lend(&self, job: &Arc<dyn AnyJob>, lent: bool);
+    fn lend(&self, job: &Arc<dyn AnyJob>, run: u32, lent: bool);
 
     /// Passes a word from a reader on to the worker that has the stream.
     fn tell_stream(&self, job: &Arc<dyn AnyJob>, word: Word);

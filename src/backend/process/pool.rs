@@ -61,8 +61,8 @@ pub(super) struct Pool {
     pub(super) failures: Vec<Failure>,
     /// Jobs that have begun and want to tell, and when.
     pub(super) started: Vec<(u64, u64)>,
-    /// Streams that wait for their readers now, or do so no more.
-    pub(super) lent: Vec<(u64, bool)>,
+    /// Runs of streams that wait for their readers now, or do so no more.
+    pub(super) lent: Vec<(u64, u32, bool)>,
     pub(super) closed: bool,
 }
 

@@ -131,7 +131,9 @@ impl Pool {
                     Ok(false) => {}
                     Ok(true) => {
                         let stream = worker.head().and_then(|entry| entry.job.as_ref());
-                        self.lent.extend(stream.map(|job| (job.run.job.head().key(), true)));
+                        self.lent.extend(
+                            stream.map(|job| (job.run.job.head().key(), job.run.run, true)),
+                        );
                     }
                     Err(breach) => {
                         result = Err(breach);

@@ -162,7 +162,7 @@ impl Pool {
             // With no room it waits from the start; and a worker before it, which died, may have.
             let waits = worker.awaits_reader();
             if waits || job.deaths > 0 {
-                self.lent.push((job.run.job.head().key(), waits));
+                self.lent.push((job.run.job.head().key(), job.run.run, waits));
             }
         }
         worker.in_flight.push_back(InFlight { seq, job: Some(job) });

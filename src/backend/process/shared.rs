@@ -55,7 +55,7 @@ impl Shared {
         let reports = self.reports.upgrade().filter(|_| begun);
         if let Some(reports) = &reports {
             // Before the lock is let go: what another thread makes of this stream comes after it.
-            pool.lent.drain(..).for_each(|(key, lent)| reports.post_lent(key, lent));
+            pool.lent.drain(..).for_each(|(key, run, lent)| reports.post_lent(key, run, lent));
         }
         drop(pool);
         for (level, about, record) in records {

@@ -110,10 +110,15 @@ impl Pool {
     /// A reader says this to the worker that has the stream, if one has it.
     fn say(&mut self, job: &Arc<dyn AnyJob>, word: &Word) {
         let key = job.head().key();
-        let same = |job: &Queued| job.run.job.head().key() == key;
-        let Some(worker) = self.workers.values_mut().find(|worker| {
-            worker.flow.is_some_and(|flow| flow.opening == word.opening)
-                && worker.in_flight.iter().any(|entry| entry.job.as_ref().is_some_and(same))
+        let run = |worker: &Worker| {
+            let mut jobs = worker.in_flight.iter().filter_map(|entry| entry.job.as_ref());
+            jobs.find(|job| job.run.job.head().key() == key).map(|job| job.run.run)
+        };
+        let mut workers = self.workers.values_mut();
+        let Some((worker, run)) = workers.find_map(|worker| {
+            let flow = worker.flow.filter(|flow| flow.opening == word.opening);
+            let run = flow.and_then(|_| run(worker))?;
+            Some((worker, run))
         }) else {
             return;
         };
@@ -125,7 +130,7 @@ impl Pool {
             Says::Close => flow.closed = true,
         }
         if waited && !flow.awaits_reader() {
-            self.lent.push((key, false));
+            self.lent.push((key, run, false));
         }
         let seq = flow.seq;
         match &word.says {

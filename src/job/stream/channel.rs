@@ -159,7 +159,7 @@ impl<Y: Send + 'static, S: Send + 'static> Channel<Y, S> {
                 break;
             }
             let capacity = state.capacity.max(1);
-            state = self.sleep(state, job, |length| length < capacity);
+            state = self.sleep(state, job, run, |length| length < capacity);
         }
         // A producer with room only for what is wanted waits until it is wanted.
         let asked = asked || state.capacity == 0;
@@ -178,7 +178,7 @@ impl<Y: Send + 'static, S: Send + 'static> Channel<Y, S> {
                 state.questions.forget(ticket);
                 return Err(refusal);
             }
-            state = self.sleep(state, job, |_| false);
+            state = self.sleep(state, job, run, |_| false);
         }
     }
 
@@ -188,6 +188,7 @@ impl<Y: Send + 'static, S: Send + 'static> Channel<Y, S> {
         &'a self,
         mut state: MutexGuard<'a, State<Y, S>>,
         job: &Arc<dyn AnyJob>,
+        run: u32,
         enough: impl Fn(usize) -> bool,
     ) -> MutexGuard<'a, State<Y, S>> {
         let me = std::thread::current();
@@ -203,7 +204,7 @@ impl<Y: Send + 'static, S: Send + 'static> Channel<Y, S> {
             }
         }
         let link = job.head().link();
-        let lend = |lent| link.iter().for_each(|link| link.lend(job, lent));
+        let lend = |lent| link.iter().for_each(|link| link.lend(job, run, lent));
         lend(true);
         // Those who tell a job to stop wake it later.
         while is_listed(&self.state.lock()) && job.head().stop() == Stop::No {
