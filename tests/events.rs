@@ -4,9 +4,10 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::sync::mpsc;
 use std::time::Duration;
 
-use common::{DEADLINE, within};
+use common::{DEADLINE, Gate, within};
 use executor_engine::prelude::*;
 use executor_engine::{Events, JobEvent};
 
@@ -88,6 +89,97 @@ fn progress_is_told_between_the_start_and_the_end() {
         for life in lives.values() {
             assert_eq!(*life, ["submitted", "started", "progress", "progress", "finished"]);
         }
+    });
+}
+
+const LONG: Duration = Duration::from_secs(3600);
+
+/// A context of a run that is over: nobody hears what it tells, and it says that it is to stop.
+fn assert_over(ctx: &JobContext, attempt: u32) {
+    ctx.progress(0.9, "late");
+    assert!(ctx.is_cancelled());
+    for stopped in [ctx.check_cancelled(), ctx.sleep(LONG)] {
+        assert!(stopped.unwrap_err().message().contains("has ended"));
+    }
+    assert_eq!((ctx.attempt(), ctx.resource("gpu")), (attempt, vec![]));
+}
+
+#[test]
+fn a_context_that_outlives_its_run_disturbs_nothing() {
+    within(|| {
+        let engine = Engine::builder().resource("gpu", 1).build().unwrap();
+        let events = engine.events();
+        let (tell, told) = mpsc::channel();
+        let gate = Gate::new();
+        let passed = gate.clone();
+        // Once it fails, then it waits, then it is through.
+        let leaks = move |ctx: JobContext| {
+            ctx.progress(0.1, format!("attempt {}", ctx.attempt()));
+            tell.send(ctx.clone()).unwrap();
+            if ctx.attempt() == 1 {
+                return Err("once");
+            }
+            passed.pass();
+            Ok(())
+        };
+        let job = ThreadJob::try_new(leaks, (Context,)).retries(1).resource("gpu", 1);
+        let job = engine.submit(job).unwrap();
+        let progress = || job.info().progress().map(|progress| progress.message().to_owned());
+
+        let [first, second] = std::array::from_fn(|_| told.recv().unwrap());
+        assert_over(&first, 1);
+        assert_eq!(progress().unwrap(), "attempt 2");
+        assert_eq!((second.is_cancelled(), second.attempt()), (false, 2));
+        assert_eq!(second.resource("gpu"), [0]);
+        gate.open();
+        job.wait().unwrap();
+        assert_over(&first, 1);
+        assert_over(&second, 2);
+        assert_eq!(progress().unwrap(), "attempt 2");
+
+        job.rerun().unwrap();
+        let [third, fourth] = std::array::from_fn(|_| told.recv().unwrap());
+        job.wait().unwrap();
+        for (ctx, attempt) in [(first, 1), (second, 2), (third, 1), (fourth, 2)] {
+            assert_over(&ctx, attempt);
+        }
+        assert_eq!(progress().unwrap(), "attempt 2");
+        drop(engine);
+        let words = events.iter().filter_map(|event| match event {
+            JobEvent::Progress { progress, .. } => Some(progress.message().to_owned()),
+            _ => None,
+        });
+        assert_eq!(Vec::from_iter(words), ["attempt 1", "attempt 2", "attempt 1", "attempt 2"]);
+    });
+}
+
+/// A thread that a run leaves behind asleep is woken by its end, be it the last one or not.
+#[test]
+fn who_sleeps_in_a_job_is_woken_by_its_end() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let (tell, told) = mpsc::channel();
+        let leaves = move |ctx: JobContext| {
+            let attempt = ctx.attempt();
+            let tell = tell.clone();
+            let (asleep, about) = mpsc::channel();
+            std::thread::spawn(move || {
+                asleep.send(()).unwrap();
+                tell.send((attempt, ctx.sleep(LONG).is_err())).unwrap();
+            });
+            about.recv().unwrap();
+            // Time to fall asleep: were it too short, the test could only pass for nothing.
+            (0..1000).for_each(|_| std::thread::yield_now());
+            Err::<(), _>("once")
+        };
+        // The next attempt does not come before the first one's thread was woken.
+        let job = ThreadJob::try_new(leaves.clone(), (Context,)).retries(1).retry_delay(LONG);
+        let job = engine.submit(job).unwrap();
+        assert_eq!(told.recv().unwrap(), (1, true));
+        job.cancel();
+        let job = engine.submit(ThreadJob::try_new(leaves, (Context,))).unwrap();
+        assert_eq!(told.recv().unwrap(), (1, true));
+        job.wait().unwrap();
     });
 }
 

@@ -145,6 +145,10 @@ impl Dispatcher {
                 _ => return,
             },
             News::Progress(key, progress) => {
+                // A thread that its job has left behind can be overtaken by the end.
+                if desk.core.get(key).is_none_or(|job| job.head().status().is_finished()) {
+                    return;
+                }
                 let id = JobId::from_count(key);
                 return self.observers.tell(|| JobEvent::Progress { id, progress: *progress });
             }

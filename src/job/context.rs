@@ -1,16 +1,14 @@
 //! [`JobContext`]: what a job's function can know and tell of its job.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::os::unix::ffi::OsStringExt;
 use std::sync::{Arc, OnceLock};
-use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::args::{Arg, Caller, Gather, IntoArg};
+use super::asleep::Asleep;
 use super::cell::AnyJob;
 use super::head::{Attrs, Head, Meta, Stop};
 use super::output;
@@ -33,7 +31,8 @@ use crate::info::Progress;
 pub struct Context;
 
 /// What a job's function can know and tell of its job: passed to functions that take one, where
-/// the caller passes [`Context`]. Cheap to clone; can be sent to other threads of the job.
+/// the caller passes [`Context`]. Cheap to clone; can be sent to other threads of the job. A thread
+/// that outlives the job's function is told to stop, and what it tells of progress is ignored.
 ///
 /// Tasks can take one too. In a worker process it knows the job's id, name, attempt,
 /// attributes and cache directory, and tells its progress; a cancellation ends the process there, so it need not be
@@ -68,8 +67,8 @@ pub struct JobContext(Inner);
 
 #[derive(Clone)]
 enum Inner {
-    /// In the engine's process.
-    Here(Arc<dyn AnyJob>),
+    /// In the engine's process. It is of that run of the job, which it may outlive.
+    Here { job: Arc<dyn AnyJob>, run: u32, attempt: u32 },
     /// In a worker process.
     There(Arc<Snapshot>),
 }
@@ -89,37 +88,6 @@ struct Snapshot {
     parsed: OnceLock<Attrs>,
 }
 
-/// Threads that sleep in a job, by the job's key.
-static ASLEEP: Mutex<BTreeMap<u64, Vec<Thread>>> = Mutex::new(BTreeMap::new());
-
-/// While it lives, this thread is woken when the job is told to stop.
-pub(super) struct Asleep {
-    job: u64,
-    me: Thread,
-}
-
-impl Asleep {
-    pub(super) fn in_job(job: u64) -> Self {
-        let me = std::thread::current();
-        ASLEEP.lock().entry(job).or_default().push(me.clone());
-        Self { job, me }
-    }
-}
-
-impl Drop for Asleep {
-    fn drop(&mut self) {
-        let mut asleep = ASLEEP.lock();
-        if let Some(threads) = asleep.get_mut(&self.job) {
-            if let Some(at) = threads.iter().position(|thread| thread.id() == self.me.id()) {
-                threads.swap_remove(at);
-            }
-            if threads.is_empty() {
-                asleep.remove(&self.job);
-            }
-        }
-    }
-}
-
 /// Why the job is to stop, if it is.
 pub(super) fn stop_error(head: &Head) -> Option<JobError> {
     let limit = |which: fn(&Meta) -> Option<Duration>| {
@@ -133,20 +101,16 @@ pub(super) fn stop_error(head: &Head) -> Option<JobError> {
     }
 }
 
+/// Why a thread that outlives its job's function is to stop.
+const ENDED: &str = "the job has ended, or runs again; a thread that it started goes on";
+
 /// How a worker process sends its job's progress.
 static TELL_ENGINE: OnceLock<fn(&Progress)> = OnceLock::new();
 
-/// Wakes those who sleep in that job. Called without locks.
-pub(crate) fn wake_sleepers_of(job: u64) {
-    if let Some(threads) = ASLEEP.lock().get(&job) {
-        threads.iter().for_each(Thread::unpark);
-    }
-}
-
-/// The job said how far it is. True if the engine's dispatcher is to be driven for that.
-pub(crate) fn note_progress(job: &Arc<dyn AnyJob>, progress: Progress) -> bool {
-    job.head().set_progress(progress);
-    job.head().link().is_some_and(|link| link.progressed(job))
+/// That run of the job said how far it is. True if the engine's dispatcher is to be driven for that.
+pub(crate) fn note_progress(job: &Arc<dyn AnyJob>, run: u32, progress: Progress) -> bool {
+    let head = job.head();
+    head.set_progress(run, progress) && head.link().is_some_and(|link| link.progressed(job))
 }
 
 /// From now on, contexts in this worker process tell progress so.
@@ -167,7 +131,7 @@ impl JobContext {
     #[must_use]
     pub fn id(&self) -> JobId {
         match &self.0 {
-            Inner::Here(job) => job.head().id(),
+            Inner::Here { job, .. } => job.head().id(),
             Inner::There(snapshot) => snapshot.id,
         }
     }
@@ -184,7 +148,7 @@ impl JobContext {
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         match &self.0 {
-            Inner::Here(job) => job.head().name(),
+            Inner::Here { job, .. } => job.head().name(),
             Inner::There(snapshot) => snapshot.name.as_deref(),
         }
     }
@@ -201,7 +165,7 @@ impl JobContext {
     #[must_use]
     pub fn attempt(&self) -> u32 {
         match &self.0 {
-            Inner::Here(job) => job.head().attempt(),
+            Inner::Here { attempt, .. } => *attempt,
             Inner::There(snapshot) => snapshot.attempt,
         }
     }
@@ -219,7 +183,7 @@ impl JobContext {
     #[must_use]
     pub fn attr(&self, key: &str) -> Option<&serde_json::Value> {
         match &self.0 {
-            Inner::Here(job) => job.head().meta()?.attrs.get(key),
+            Inner::Here { job, .. } => job.head().meta()?.attrs.get(key),
             Inner::There(snapshot) => snapshot.attrs().get(key),
         }
     }
@@ -238,7 +202,9 @@ impl JobContext {
     #[must_use]
     pub fn resource(&self, name: &str) -> Vec<u32> {
         match &self.0 {
-            Inner::Here(job) => job.head().granted(name),
+            // They are another's when it is over.
+            Inner::Here { job, run, .. } if job.head().is_over(*run) => Vec::new(),
+            Inner::Here { job, .. } => job.head().granted(name),
             Inner::There(snapshot) => {
                 let of_name = snapshot.granted.iter().find(|(own, _)| own == name);
                 of_name.map_or_else(Vec::new, |(_, units)| units.clone())
@@ -262,7 +228,9 @@ impl JobContext {
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         match &self.0 {
-            Inner::Here(job) => job.head().stop() != Stop::No,
+            Inner::Here { job, run, .. } => {
+                job.head().stop() != Stop::No || job.head().is_over(*run)
+            }
             Inner::There(_) => false,
         }
     }
@@ -288,7 +256,16 @@ impl JobContext {
     /// ```
     pub fn check_cancelled(&self) -> Result<(), JobError> {
         match &self.0 {
-            Inner::Here(job) => stop_error(job.head()).map_or(Ok(()), Err),
+            Inner::Here { job, run, .. } => {
+                let over = job.head().is_over(*run);
+                // What a run after it is told is not meant.
+                let told = if job.head().run() == *run { stop_error(job.head()) } else { None };
+                match told {
+                    Some(error) => Err(error),
+                    None if over => Err(JobError::failure_text(ENDED.into())),
+                    None => Ok(()),
+                }
+            }
             Inner::There(_) => Ok(()),
         }
     }
@@ -309,21 +286,28 @@ impl JobContext {
     /// # Ok::<(), executor_engine::Error>(())
     /// ```
     pub fn sleep(&self, time: Duration) -> Result<(), JobError> {
-        let Inner::Here(job) = &self.0 else {
+        let Inner::Here { job, .. } = &self.0 else {
             std::thread::sleep(time);
             return Ok(());
         };
         let deadline = Instant::now().checked_add(time);
+        let me = std::thread::current();
         let _asleep = Asleep::in_job(job.head().key());
-        loop {
-            // Looked at after the thread is on the list, so that no word is missed.
-            self.check_cancelled()?;
+        // A thread that the job leaves behind is woken by its end.
+        job.head().add_thread(&me);
+        let slept = loop {
+            // Looked at after the thread is on the lists, so that no word is missed.
+            if let Err(error) = self.check_cancelled() {
+                break Err(error);
+            }
             match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
-                Some(Duration::ZERO) => return Ok(()),
+                Some(Duration::ZERO) => break Ok(()),
                 Some(left) => std::thread::park_timeout(left),
                 None => std::thread::park(),
             }
-        }
+        };
+        job.head().remove_thread(&me);
+        slept
     }
 
     /// Tells how far the job is: a fraction, from 0 to 1, and a word on it. The last one is in
@@ -345,8 +329,8 @@ impl JobContext {
     pub fn progress(&self, fraction: f64, message: impl Into<String>) {
         let progress = Progress::new(fraction, message.into());
         match &self.0 {
-            Inner::Here(job) => {
-                if note_progress(job, progress)
+            Inner::Here { job, run, .. } => {
+                if note_progress(job, *run, progress)
                     && let Some(link) = job.head().link()
                 {
                     link.take_in_news();
@@ -363,7 +347,7 @@ impl JobContext {
     /// Where the job's cache directory is or would be, if it runs in a worker process.
     pub(super) fn cache_from_afar(&self) -> Option<&[u8]> {
         match &self.0 {
-            Inner::Here(_) => None,
+            Inner::Here { .. } => None,
             Inner::There(snapshot) => snapshot.cache.as_deref(),
         }
     }
@@ -371,7 +355,7 @@ impl JobContext {
     /// The job, if it runs in its engine's own process.
     pub(crate) fn job(&self) -> Option<&Arc<dyn AnyJob>> {
         match &self.0 {
-            Inner::Here(job) => Some(job),
+            Inner::Here { job, .. } => Some(job),
             Inner::There(_) => None,
         }
     }
@@ -411,7 +395,8 @@ impl IntoArg<JobContext> for Context {
 
 impl Gather<JobContext> for Context {
     fn get(&self, caller: &Caller<'_>) -> Result<JobContext, JobError> {
-        Ok(JobContext(Inner::Here(Arc::clone(caller.0))))
+        let (job, head) = (Arc::clone(caller.0), caller.0.head());
+        Ok(JobContext(Inner::Here { job, run: head.run(), attempt: head.attempt() }))
     }
 
     fn visit(&self, _visit: &mut dyn FnMut(Arc<dyn AnyJob>)) {}
@@ -421,7 +406,7 @@ impl Gather<JobContext> for Context {
 impl Serialize for JobContext {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match &self.0 {
-            Inner::Here(job) => Snapshot::of(&**job).serialize(serializer),
+            Inner::Here { job, .. } => Snapshot::of(&**job).serialize(serializer),
             Inner::There(snapshot) => snapshot.serialize(serializer),
         }
     }

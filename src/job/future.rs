@@ -14,9 +14,10 @@ use std::thread::Thread as OsThread;
 use parking_lot::Mutex;
 
 use super::args::{ArgPack, Caller, IntoArgs};
+use super::asleep::Asleep;
 use super::builder::Job;
 use super::cell::{AnyJob, Body};
-use super::context::{Asleep, stop_error};
+use super::context::stop_error;
 use super::kind::KindId;
 use super::local::Local;
 use super::thread::Thread;

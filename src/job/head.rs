@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::asleep::wake_sleepers_of;
 use super::callbacks::Callbacks;
 use super::engine_id::EngineId;
 use super::gate::Gate;
@@ -291,6 +292,12 @@ impl Head {
         self.run.load(Ordering::Acquire) >> 1
     }
 
+    /// Whether that run of the job has ended.
+    pub(crate) fn is_over(&self, run: u32) -> bool {
+        // In this order: one that runs again has been pending, and is counted before it runs.
+        self.status() != Status::Running || self.run() != run
+    }
+
     /// Takes the right to run this run of the job; only one caller gets it.
     pub(crate) fn claim(&self, run: u32) -> bool {
         self.run
@@ -311,18 +318,23 @@ impl Head {
     /// The job will run once more, `anew` if it had ended. The dispatcher's alone.
     pub(crate) fn again(&self, anew: bool) {
         self.set_stop(Stop::No);
-        if let Some(meta) = self.meta() {
-            meta.progress.lock().take();
-        }
         if anew {
             self.attempt.store(0, Ordering::Relaxed);
             self.started.store(0, Ordering::Relaxed);
             self.finished.store(0, Ordering::Relaxed);
         }
         self.gate.advance(Status::Pending);
+        // From here on the last run says nothing more.
+        if let Some(meta) = self.meta() {
+            meta.progress.lock().take();
+        }
         // Last: who sees the new run does not see the end of the one before.
         let run = self.run.load(Ordering::Relaxed) >> 1;
         self.run.store(run.wrapping_add(1) << 1, Ordering::Release);
+        if !anew && self.attempt() > 0 {
+            // An end wakes them by itself.
+            wake_sleepers_of(self.key);
+        }
     }
 
     /// Whether the job's time is limited.
@@ -446,9 +458,15 @@ impl Head {
         self.meta()?.stream.as_ref()
     }
 
-    /// The job's own word on how far it is.
-    pub(crate) fn set_progress(&self, progress: Progress) {
-        *self.meta.get_or_init(Box::default).progress.lock() = Some(progress);
+    /// The word of that run on how far it is; false if that is over.
+    pub(crate) fn set_progress(&self, run: u32, progress: Progress) -> bool {
+        let mut told = self.meta.get_or_init(Box::default).progress.lock();
+        // With the lock held, which `again` takes when the run is over.
+        let over = self.is_over(run);
+        if !over {
+            *told = Some(progress);
+        }
+        !over
     }
 
     pub(crate) fn progress(&self) -> Option<Progress> {

@@ -12,6 +12,7 @@
 //! | [`keep`] | its function and arguments, for as long as somebody could want to run it |
 //! | [`gate`] | its status, and those who wait for its end |
 //! | [`context`] | what a job's function can know and tell of its job |
+//! | [`asleep`] | threads that sleep inside jobs until those are to stop |
 //! | [`output`] | output, directory and log of jobs whose function this program calls |
 //! | [`handle`] | what a user holds of a submitted job |
 //! | [`engine_id`], [`link`] | which engine a job belongs to, and what handles ask of it |
@@ -21,6 +22,7 @@
 //! | [`panics`] | how a job's panic becomes an error |
 
 mod args;
+mod asleep;
 mod builder;
 mod callbacks;
 mod cell;
@@ -57,11 +59,12 @@ pub use retry::Backoff;
 pub use stream::{Reader, Stream, StreamEnd, StreamStopped, Streaming, Yield};
 pub use thread::{Thread, ThreadJob};
 
+pub(crate) use asleep::wake_sleepers_of;
 pub(crate) use callbacks::Call;
 pub(crate) use cell::AnyJob;
 #[cfg(test)]
 pub(crate) use cell::TypedJob;
-pub(crate) use context::{note_progress, tell_progress_by, wake_sleepers_of};
+pub(crate) use context::{note_progress, tell_progress_by};
 pub(crate) use engine_id::EngineId;
 pub(crate) use head::Meta;
 pub(crate) use head::{Ended, Head, Stop, Waiter, watch_starts};

@@ -99,7 +99,8 @@ impl Shared {
         for (job, range) in inbox.notes.drain(..) {
             if let Ok(progress) = codec::decode::<Progress>(inbox.decoder.bytes(range)) {
                 let progress = Progress::new(progress.fraction(), progress.message().into());
-                posted |= note_progress(&job, progress);
+                // It is under way while its reply is not settled.
+                posted |= note_progress(&job, job.head().run(), progress);
             }
         }
         let mut batch = Batch { posted, found: false };
