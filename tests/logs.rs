@@ -6,6 +6,8 @@ mod common;
 mod role;
 
 use std::future::Future;
+use std::io::Write;
+use std::os::fd::FromRawFd;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context as Polled, Wake, Waker};
@@ -145,6 +147,53 @@ fn stays() {
     loop {
         std::thread::park();
     }
+}
+
+/// Once the file is there, writes what is no frame into the worker's own socket to the engine.
+#[task]
+fn babbles_later(path: String) {
+    std::thread::spawn(move || {
+        while !std::path::Path::new(&path).exists() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        for entry in std::fs::read_dir("/proc/self/fd").expect("proc").flatten() {
+            let to = std::fs::read_link(entry.path()).unwrap_or_default();
+            if to.to_string_lossy().starts_with("socket:") {
+                write_to_fd(entry.file_name().to_str().unwrap().parse().unwrap());
+            }
+        }
+    });
+}
+
+#[expect(unsafe_code, reason = "a task that misbehaves needs the socket by its number")]
+fn write_to_fd(number: i32) {
+    // SAFETY: the number was just listed as open in this process, and is not closed here.
+    let socket = unsafe { std::fs::File::from_raw_fd(number) };
+    let mut socket = std::mem::ManuallyDrop::new(socket);
+    socket.write_all(&[b'?'; 64]).expect("the engine reads");
+}
+
+#[test]
+fn a_worker_that_is_killed_for_what_it_sent_without_a_job_is_trouble() {
+    role::apart("a_worker_that_is_killed_for_what_it_sent_without_a_job_is_trouble", || {
+        keep(log::LevelFilter::Debug);
+        let go = std::env::temp_dir().join(format!("executor-babble-{}", std::process::id()));
+        let engine = Engine::new().unwrap();
+        let path = go.to_str().unwrap().to_owned();
+        let job = engine.submit(ProcessJob::new(babbles_later, (path,))).unwrap();
+        // A thread that waits would read the socket itself, and nobody does after it.
+        while !job.status().is_finished() {
+            std::thread::yield_now();
+        }
+        std::fs::write(&go, "").unwrap();
+        // "it has ended", or why it was killed
+        let end = ["executor_engine::process: worker process ", ": ", "it "];
+        while kept(&end).is_empty() {
+            std::thread::yield_now();
+        }
+        std::fs::remove_file(&go).unwrap();
+        one(Level::Warn, &[end[0], "it broke the wire protocol"]);
+    });
 }
 
 /// Panics when it is dropped, or woken.

@@ -300,7 +300,9 @@ impl Pool {
     /// where it is noticed. (What it wrote to stderr is the job's affair.)
     fn log_death(&mut self, worker: &Worker, begun: Option<&dyn AnyJob>) {
         let stopped = begun.is_none_or(|job| job.head().stop() != Stop::No);
-        let asked = worker.state == State::Closing || (stopped && !worker.unasked);
+        // A note says why the library killed it.
+        let trouble = worker.unasked || worker.note.is_some();
+        let asked = worker.state == State::Closing || (stopped && !trouble);
         let level = if asked { Level::Debug } else { Level::Warn };
         if matches!(worker.end, Some(End::ServerDied)) && begun.is_none() {
             // That has a record of its own.
