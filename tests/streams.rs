@@ -8,7 +8,7 @@ mod role;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{Gate, peak_kib, within};
 use executor_engine::condition::*;
@@ -335,7 +335,7 @@ fn each_of_many_readers_that_wait_hears_of_a_value() {
     const READERS: u64 = 12;
     within(|| {
         let engine = Engine::new().unwrap();
-        for _ in 0..50 {
+        for _ in 0..10 {
             let (tell, told) = mpsc::channel::<()>();
             let told = Mutex::new(told);
             let one_by_one = move |out: Yield<u64>| {
@@ -344,7 +344,10 @@ fn each_of_many_readers_that_wait_hears_of_a_value() {
                 (0..READERS).for_each(|_| wait());
                 (0..READERS).try_for_each(|i| {
                     // Time to fall asleep: were it too short, the test could only pass for nothing.
-                    (0..200).for_each(|_| std::thread::yield_now());
+                    let start = Instant::now();
+                    while start.elapsed() < Duration::from_millis(2) {
+                        std::thread::yield_now();
+                    }
                     out.send(i)?;
                     // Somebody has it.
                     wait();
