@@ -203,14 +203,19 @@ impl Shared {
             drop(state);
             came_late(signal);
         } else {
-            record!(Info, TARGET, "signal {signal}: finishing what is there");
             let this = Arc::clone(self);
-            let thread = std::thread::Builder::new()
-                .name("executor-drain".into())
-                .spawn(move || this.drain());
+            let thread =
+                std::thread::Builder::new().name("executor-drain".into()).spawn(move || {
+                    // Here, for the logger is not called with the lock held.
+                    record!(Info, TARGET, "signal {signal}: finishing what is there");
+                    this.drain();
+                });
             match thread {
                 Ok(thread) => (state.draining, state.thread) = (true, Some(thread)),
-                Err(error) => record!(Error, TARGET, "no thread to drain on: {error}"),
+                Err(error) => {
+                    drop(state);
+                    record!(Error, TARGET, "no thread to drain on: {error}");
+                }
             }
         }
     }

@@ -2,12 +2,15 @@
 //! happens; and it can harm nothing but other callbacks' time.
 
 mod common;
+#[path = "common/role.rs"]
+mod role;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
 use common::{DEADLINE, Gate, within};
 use executor_engine::prelude::*;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 #[task]
 fn double(x: u32) -> u32 {
@@ -174,5 +177,42 @@ fn a_clone_that_panics_costs_the_callback_only() {
         let job = engine.submit(job).unwrap();
         assert_eq!(told.recv_timeout(DEADLINE).unwrap(), Status::Done);
         assert!(job.take().is_ok());
+    });
+}
+
+/// Asks its engine something when it is dropped.
+#[derive(Clone)]
+struct Asks(Engine);
+
+impl Drop for Asks {
+    fn drop(&mut self) {
+        assert!(self.0.stats().unfinished < 9);
+    }
+}
+
+#[test]
+fn the_result_for_a_callback_that_gets_no_thread_may_use_the_engine_in_its_drop() {
+    const TEST: &str =
+        "the_result_for_a_callback_that_gets_no_thread_may_use_the_engine_in_its_drop";
+    role::apart(TEST, || {
+        // The limit does not bind root.
+        if nix::unistd::geteuid().is_root() {
+            nix::unistd::setgid(nix::unistd::Gid::from_raw(65534)).unwrap();
+            nix::unistd::setuid(nix::unistd::Uid::from_raw(65534)).unwrap();
+        }
+        let engine = Engine::new().unwrap();
+        // The pool's threads are there.
+        engine.submit(ThreadJob::new(|| (), ())).unwrap().result().unwrap();
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NPROC).unwrap();
+        setrlimit(Resource::RLIMIT_NPROC, 1, hard).unwrap();
+        let (value, called) = (Asks(engine.clone()), Gate::new());
+        let call = called.clone();
+        let job = ThreadJob::new(move || value.clone(), ()).on_done(move |_| call.open());
+        let job = engine.submit(job).unwrap();
+        job.wait().unwrap();
+        setrlimit(Resource::RLIMIT_NPROC, soft, hard).unwrap();
+        assert_eq!(job.status(), Status::Done);
+        engine.shutdown(Shutdown::Drain);
+        assert!(!called.pass_within(std::time::Duration::ZERO), "it got a thread");
     });
 }

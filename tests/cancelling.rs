@@ -347,3 +347,45 @@ fn children_of(pid: i32) -> Vec<i32> {
         std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
+
+/// Submits a job for worker processes when it is dropped, as users' values may.
+struct Submits(Engine, Gate);
+
+impl Drop for Submits {
+    fn drop(&mut self) {
+        self.0.submit(ProcessJob::new(sleep, (0,))).unwrap();
+        self.1.open();
+    }
+}
+
+/// The queue for the workers is the last that has the cancelled job.
+#[test]
+fn what_a_cancelled_job_in_the_queue_leaves_may_use_the_engine_in_its_drop() {
+    within(|| {
+        let engine = Engine::builder().max_process_jobs(1).build().unwrap();
+        let first = engine.submit(ProcessJob::new(sleep, (60_000,))).unwrap();
+        while first.status() != Status::Running {
+            std::thread::yield_now();
+        }
+        // Jobs whose time is limited are not sent ahead to a busy worker.
+        let limited = || ProcessJob::new(sleep, (0,)).timeout(DEADLINE);
+        let next = engine.submit(limited()).unwrap();
+        let dropped = Gate::new();
+        let value = Submits(engine.clone(), dropped.clone());
+        let keeps = move |_: &JobError| {
+            let _ = &value;
+            false
+        };
+        let job = engine.submit(limited().retries(1).retry_if(keeps)).unwrap();
+        let id = job.id();
+        job.cancel();
+        job.wait().unwrap();
+        drop(job);
+        engine.remove(id).unwrap();
+        assert!(!dropped.pass_within(Duration::ZERO), "the queue has it");
+        first.cancel();
+        next.result().unwrap();
+        dropped.pass();
+        engine.shutdown(Shutdown::Drain);
+    });
+}

@@ -7,6 +7,7 @@ mod common;
 mod role;
 
 use std::io::{BufRead, BufReader};
+use std::sync::Mutex;
 
 use common::within;
 use executor_engine::SignalGuard;
@@ -223,6 +224,45 @@ fn a_paused_program_is_ended_as_well() {
     within(|| {
         let (told, status) = run(TEST, |pid, _| kill(pid, Signal::SIGTERM).unwrap());
         assert_eq!(told, ["ended done"]);
+        assert!(status.success());
+    });
+}
+
+/// A logger is foreign code, which may do this.
+struct DropsTheGuard(Mutex<Option<SignalGuard>>);
+
+impl log::Log for DropsTheGuard {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if record.args().to_string().contains("finishing what is there") {
+            drop(self.0.lock().unwrap().take());
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+#[test]
+fn the_logger_that_hears_of_a_signal_may_drop_the_guard() {
+    const TEST: &str = "the_logger_that_hears_of_a_signal_may_drop_the_guard";
+    if role::plays(TEST) {
+        return within(|| {
+            let engine = Engine::new().unwrap();
+            let guard = engine.end_on_signals().unwrap();
+            log::set_boxed_logger(Box::new(DropsTheGuard(Mutex::new(Some(guard))))).unwrap();
+            log::set_max_level(log::LevelFilter::Info);
+            println!("\nbegun");
+            closed(&engine);
+            engine.wait().unwrap();
+            println!("\nended");
+        });
+    }
+    within(|| {
+        let (told, status) = run(TEST, |pid, _| kill(pid, Signal::SIGTERM).unwrap());
+        assert_eq!(told, ["ended"]);
         assert!(status.success());
     });
 }

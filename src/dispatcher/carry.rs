@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::asker::not_asked;
+use super::errands::Unsent;
 use super::key::{Key, Nanos};
 use super::message::{Effect, Event, Verdict};
 use super::reports::News;
@@ -35,8 +36,10 @@ pub(super) struct After {
     pub(super) told: Vec<(Payload, Status)>,
     /// Attempts that failed and are not the last, for the log.
     pub(super) retried: Vec<(Payload, u32, Option<JobError>)>,
-    /// Jobs whose callbacks cannot be called, and why.
-    pub(super) uncalled: Vec<(Payload, std::io::Error)>,
+    /// Ends whose callbacks cannot be called, and why.
+    pub(super) uncalled: Vec<Unsent<End>>,
+    /// Why the last timer was refused.
+    pub(super) refused: Option<nix::Error>,
     /// Of jobs that have ended.
     pub(super) customs: Vec<(JobId, Custom)>,
     /// Jobs that conditions named.
@@ -188,9 +191,8 @@ impl Dispatcher {
                     let end = End { info, job: copy, ready };
                     // At once: whoever hears of this end may end the engine, and its callbacks
                     // come first.
-                    if let Err(error) = self.callbacks.send(self.engine, &self.itself, end) {
-                        let job = Arc::clone(job);
-                        desk.after.get_or_insert_default().uncalled.push((job, error));
+                    if let Err(unsent) = self.callbacks.send(self.engine, &self.itself, end) {
+                        desk.after.get_or_insert_default().uncalled.push(*unsent);
                     }
                 }
                 if job.head().is_unheld() {
@@ -216,7 +218,9 @@ impl Dispatcher {
         let earlier = next.is_some_and(|next| desk.alarm_at.is_none_or(|at| next < at));
         if earlier || desk.core.is_quiet() {
             desk.alarm_at = next;
-            self.alarm.set(next);
+            if let Err(error) = self.alarm.set(next) {
+                desk.after().refused = Some(error);
+            }
         }
     }
 
@@ -245,8 +249,10 @@ impl Dispatcher {
         for (key, question) in after.questions {
             let number = question.number;
             let errand = (key, question);
-            if let Err(error) = self.questions.send(self.engine, &self.itself, errand) {
+            if let Err(unsent) = self.questions.send(self.engine, &self.itself, errand) {
+                let Unsent { errand, error } = *unsent;
                 self.tell(Event::Answer { key, number, answer: Err(not_asked(&error)) });
+                drop_quietly_of(&format_args!("job {}", JobId::from_count(key)), errand);
             }
         }
         // What others wait for is done by now.
@@ -257,14 +263,19 @@ impl Dispatcher {
         for (job, status) in after.told {
             log_end(&*job, status);
         }
-        for (job, error) in after.uncalled {
+        for Unsent { errand, error } in after.uncalled {
+            let End { job, ready, .. } = errand;
+            let label = job.head().label();
             record!(
                 Error,
                 "executor_engine::job",
-                "callbacks of {} are not called, for lack of a thread: {error}",
-                job.head().label()
+                "callbacks of {label} are not called, for lack of a thread: {error}"
             );
+            drop_quietly_of(&label, ready);
             drop_quietly(job);
+        }
+        if let Some(error) = after.refused {
+            record!(Error, "executor_engine::dispatcher", "a timer was refused: {error}");
         }
         // One by one, for each may panic.
         for (id, value) in after.garbage {

@@ -26,6 +26,12 @@ enum State<E> {
     Ended,
 }
 
+/// An errand that is not run, and why.
+pub(super) struct Unsent<E> {
+    pub(super) errand: E,
+    pub(super) error: std::io::Error,
+}
+
 impl<E: Send + 'static> Errands<E> {
     pub(super) fn new(name: &'static str, run: fn(&Arc<Dispatcher>, E)) -> Self {
         Self { name, run, thread: Mutex::new(State::Nothing) }
@@ -34,34 +40,42 @@ impl<E: Send + 'static> Errands<E> {
     /// Has an errand run. Waits for nobody, so it can be called with the core's lock held.
     ///
     /// # Errors
-    /// The system refuses the thread; the engine has ended. The errand is lost then.
+    /// The system refuses the thread; the engine has ended. The errand is given back, for it has
+    /// users' values, which are not to be dropped under a lock.
     pub(super) fn send(
         &self,
         engine: EngineId,
         dispatcher: &Weak<Dispatcher>,
         errand: E,
-    ) -> std::io::Result<()> {
+    ) -> Result<(), Box<Unsent<E>>> {
         let mut thread = self.thread.lock();
         if matches!(*thread, State::Nothing) {
             let (sender, errands) = unbounded();
             let (dispatcher, run) = (Weak::clone(dispatcher), self.run);
-            let handle = std::thread::Builder::new().name(self.name.into()).spawn(move || {
+            let spawned = std::thread::Builder::new().name(self.name.into()).spawn(move || {
                 enter_service(engine);
                 for errand in errands {
                     let Some(dispatcher) = dispatcher.upgrade() else { return };
                     files::come_home();
                     run(&dispatcher, errand);
                 }
-            })?;
-            *thread = State::Running(sender, handle);
+            });
+            match spawned {
+                Ok(handle) => *thread = State::Running(sender, handle),
+                Err(error) => return Err(Box::new(Unsent { errand, error })),
+            }
         }
         // Who counts errands must not count on one that never comes. (The receiver is there until
         // the sender is gone, unless the engine is.)
-        let sent = match &*thread {
-            State::Running(sender, _) => sender.send(errand).is_ok(),
-            State::Nothing | State::Ended => false,
+        let errand = match &*thread {
+            State::Running(sender, _) => match sender.send(errand) {
+                Ok(()) => return Ok(()),
+                Err(unsent) => unsent.0,
+            },
+            State::Nothing | State::Ended => errand,
         };
-        if sent { Ok(()) } else { Err(std::io::Error::other("the engine has ended")) }
+        let error = std::io::Error::other("the engine has ended");
+        Err(Box::new(Unsent { errand, error }))
     }
 
     /// Ends the thread, once it has run what it was sent.

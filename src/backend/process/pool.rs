@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use crossbeam::queue::SegQueue;
 use log::Level;
 
 use super::server::ForkServer;
 use super::settings::Settings;
 use super::threads::Threads;
 use super::worker::{End, Lent, Queued, State, Worker};
+use crate::backend::Run;
 use crate::error::JobError;
 use crate::job::AnyJob;
 use crate::record::is_wanted;
@@ -33,6 +35,9 @@ impl About {
     }
 }
 
+/// What is to go to the log when the lock is free: how grave, about what, the text.
+pub(super) type Records = SegQueue<(Level, About, String)>;
+
 /// The queue and the workers.
 pub(super) struct Pool {
     pub(super) settings: Arc<Settings>,
@@ -55,8 +60,10 @@ pub(super) struct Pool {
     pub(super) may_look: bool,
     /// The worker to look at, and its inbox.
     pub(super) look: Option<Lent>,
-    /// For the log, by [`Shared::locked`](super::shared::Shared::locked).
-    pub(super) records: Vec<(Level, About, String)>,
+    /// Written by [`Shared::locked`](super::shared::Shared::locked). Workers have them, too.
+    pub(super) records: Arc<Records>,
+    /// Runs that are done with: users' values, to be dropped when the lock is free, likewise.
+    pub(super) dropped: Vec<Run>,
     /// Jobs that have just failed, likewise.
     pub(super) failures: Vec<Failure>,
     /// Jobs that have begun and want to tell, and when.
@@ -83,7 +90,8 @@ impl Pool {
             threads: None,
             may_look: false,
             look: None,
-            records: Vec::new(),
+            records: Arc::default(),
+            dropped: Vec::new(),
             failures: Vec::new(),
             started: Vec::new(),
             lent: Vec::new(),

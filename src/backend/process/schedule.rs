@@ -119,6 +119,7 @@ impl Pool {
         if !job.claimed {
             if !job.run.claim() {
                 // Whoever cancelled it has reported it, too.
+                self.dropped.push(job.run);
                 return None;
             }
             job.claimed = true;

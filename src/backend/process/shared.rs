@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use super::pool::Pool;
 use super::settings::Settings;
 use crate::backend::{Reports, Run};
-use crate::job::{AnyJob, judge};
+use crate::job::{AnyJob, drop_quietly, judge};
 use crate::record;
 
 /// What the backend's threads share.
@@ -47,7 +47,8 @@ impl Shared {
     pub(super) fn locked<R>(&self, f: impl FnOnce(&mut Pool) -> R) -> (R, bool) {
         let mut pool = self.pool.lock();
         let result = f(&mut pool);
-        let records = std::mem::take(&mut pool.records);
+        let records: Vec<_> = std::iter::from_fn(|| pool.records.pop()).collect();
+        let dropped = std::mem::take(&mut pool.dropped);
         let failures = std::mem::take(&mut pool.failures);
         let started = std::mem::take(&mut pool.started);
         let begun = !started.is_empty() || !pool.lent.is_empty();
@@ -70,6 +71,7 @@ impl Shared {
             }
             self.post(&job, false);
         }
+        dropped.into_iter().for_each(drop_quietly);
         (result, posted)
     }
 

@@ -5,7 +5,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::pool::Pool;
+use log::Level;
+
+use super::pool::{About, Pool, Records};
 use super::server::{self, ForkServer};
 use super::shared::Shared;
 use super::stderr::Tail;
@@ -13,7 +15,6 @@ use super::threads::Threads;
 use super::worker::{Birth, Queued, State, Worker};
 use crate::error::JobError;
 use crate::files;
-use crate::record::record;
 use crate::sys;
 use crate::wire::claims::Claims;
 use crate::wire::message::ToServer;
@@ -59,7 +60,7 @@ impl Pool {
         let Some(slot) = server.free_slots.pop() else { return Ok(None) };
         self.last_worker += 1;
         let id = self.last_worker;
-        match make(server, threads, &self.settings, id, slot, fresh) {
+        match make(server, threads, &self.settings, &self.records, id, slot, fresh) {
             Ok(worker) => {
                 self.workers.insert(id, worker);
                 Ok(Some(id))
@@ -97,6 +98,8 @@ impl Pool {
         for job in jobs {
             if job.claimed || job.run.claim() {
                 self.fail(job, Some(error.clone()));
+            } else {
+                self.dropped.push(job.run);
             }
         }
     }
@@ -116,7 +119,7 @@ impl Pool {
         if let (Some(server), Some(threads)) = (&mut self.server, &self.threads)
             && let Err(error) = server.tell(message, fds, &threads.epoll)
         {
-            record!(Error, "executor_engine::process", "to the fork server: {error}");
+            self.tell_log(Level::Error, About::Process, || format!("to the fork server: {error}"));
         }
     }
 }
@@ -127,6 +130,7 @@ fn make(
     server: &mut ForkServer,
     threads: &Threads,
     settings: &super::Settings,
+    records: &Arc<Records>,
     id: u64,
     slot: usize,
     fresh: bool,
@@ -157,6 +161,7 @@ fn make(
         fresh,
         cap: settings.max_frame_bytes as u64,
         stderr: Arc::clone(&tail),
+        records: Arc::clone(records),
     });
     threads.stderr.add(id, &tail)?;
     // What is registered by now is undone by the drop of the descriptors, or by their end.

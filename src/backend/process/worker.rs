@@ -5,15 +5,16 @@ use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
+use log::Level;
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 
 use super::outbox::{Args, Outbox};
+use super::pool::{About, Records};
 use super::stderr::Tail;
 use super::streams::{Flow, Values};
 use crate::backend::Run;
 use crate::error::JobError;
 use crate::job::AnyJob;
-use crate::record::record;
 use crate::sys::Page;
 use crate::task::TaskDef;
 use crate::wire::claims::Claims;
@@ -146,6 +147,8 @@ pub(super) struct Worker {
     pub(super) unasked: bool,
     pub(super) note: Option<String>,
     pub(super) stderr: Arc<Tail>,
+    /// The pool's.
+    records: Arc<Records>,
 }
 
 /// Whether a worker replies so soon that it is worth a look right after sending.
@@ -181,6 +184,7 @@ pub(super) struct Birth {
     pub(super) fresh: bool,
     pub(super) cap: u64,
     pub(super) stderr: Arc<Tail>,
+    pub(super) records: Arc<Records>,
 }
 
 /// A worker whose inbox somebody has.
@@ -214,6 +218,7 @@ impl Worker {
             unasked: false,
             note: None,
             stderr: birth.stderr,
+            records: birth.records,
         }
     }
 
@@ -271,7 +276,8 @@ impl Worker {
         match changed {
             Ok(()) => self.interest = Some(wanted),
             Err(error) => {
-                record!(Error, "executor_engine::process", "epoll of a worker: {error}");
+                let text = format!("epoll of a worker: {error}");
+                self.records.push((Level::Error, About::Process, text));
             }
         }
     }
