@@ -169,7 +169,7 @@ fn who_sleeps_in_a_job_is_woken_by_its_end() {
             });
             about.recv().unwrap();
             // Time to fall asleep: were it too short, the test could only pass for nothing.
-            (0..1000).for_each(|_| std::thread::yield_now());
+            (0..100).for_each(|_| std::thread::yield_now());
             Err::<(), _>("once")
         };
         // The next attempt does not come before the first one's thread was woken.
