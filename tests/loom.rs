@@ -263,3 +263,41 @@ fn what_nobody_wants_is_let_go_of() {
         assert_eq!(job.2.with(|thing| thing.copied()).0, None);
     });
 }
+
+/// Who runs a finished job again by its id holds it meanwhile, or is refused: the last handle's
+/// end never takes away what is to run, and in the end all is let go of.
+#[test]
+fn what_is_held_is_there_while_it_runs_again() {
+    model().check(|| {
+        let job = Arc::new((Gate::<u8>::new(), Handles::new(), Keep::new(7)));
+        let gone = Arc::new(AtomicUsize::new(0));
+        job.0.advance(Status::Pending);
+        job.1.add();
+        job.0.finish(Status::Done);
+        let let_go = |job: &(Gate<u8>, Handles, Keep<i32>), gone: &AtomicUsize| {
+            gone.fetch_add(usize::from(job.2.let_go().is_some()), Ordering::SeqCst);
+        };
+        let dropper = {
+            let (job, gone) = (Arc::clone(&job), Arc::clone(&gone));
+            thread::spawn(move || {
+                if job.1.remove() && job.0.status().is_finished() {
+                    let_go(&job, &gone);
+                }
+            })
+        };
+        if job.1.add_beside_others() {
+            job.0.advance(Status::Pending);
+            if job.1.remove() && job.0.status().is_finished() {
+                let_go(&job, &gone);
+            }
+            let (seen, unwanted) = job.2.with(|thing| thing.copied());
+            assert_eq!((seen, unwanted), (Some(7), None), "it has nothing to run");
+            job.0.finish(Status::Done);
+            if job.1.is_none() {
+                let_go(&job, &gone);
+            }
+        }
+        dropper.join().unwrap();
+        assert_eq!(gone.load(Ordering::SeqCst), 1, "kept for ever");
+    });
+}

@@ -154,6 +154,41 @@ fn what_cannot_run_again_says_why() {
     });
 }
 
+/// Either the handle was there in time, and the job runs again as it did, or it is refused.
+#[test]
+fn a_rerun_by_id_beside_the_end_of_the_last_handle_runs_whole_or_is_refused() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let mut granted = 0;
+        for round in 0..2000 {
+            let (calls, count) = counter();
+            let job = engine.submit(ThreadJob::new(count, ())).unwrap();
+            let id = job.id();
+            job.wait().unwrap();
+            let start = std::sync::Barrier::new(2);
+            let rerun = std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    start.wait();
+                    drop(job);
+                });
+                start.wait();
+                engine.rerun(id)
+            });
+            engine.wait().unwrap();
+            let info = engine.jobs().get(id).unwrap();
+            assert_eq!(info.status(), Status::Done, "round {round}: {info:?}");
+            let runs = 1 + u32::from(rerun.is_ok());
+            assert_eq!(calls.load(Ordering::SeqCst), runs, "round {round}");
+            granted += runs - 1;
+            if let Err(error) = rerun {
+                assert!(error.is_runs_once(), "round {round}: {error}");
+            }
+            assert!(engine.rerun(id).unwrap_err().is_runs_once(), "round {round}");
+        }
+        println!("{granted} of 2000 came before the handle went");
+    });
+}
+
 #[test]
 fn a_thousand_reruns_from_many_threads_end_in_one_state_each() {
     within(|| {

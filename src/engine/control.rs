@@ -8,7 +8,7 @@ use crate::error::{CancelReason, Kind, Result};
 use crate::event::Events;
 use crate::id::JobId;
 use crate::info::JobInfo;
-use crate::job::{JobKind, KindId, drop_quietly};
+use crate::job::{Hold, JobKind, KindId, drop_quietly};
 
 impl Engine {
     /// Cancels that job; the same as [`JobHandle::cancel`](crate::JobHandle::cancel), by id.
@@ -158,10 +158,14 @@ impl Engine {
     }
 
     /// Runs a finished job once more; the same as [`JobHandle::rerun`](crate::JobHandle::rerun), by
-    /// id. Somebody must have kept a handle of the job, else it has let go of its function.
+    /// id. Somebody must have a handle of the job: with the last one it lets go of its function, so
+    /// that nothing in there (a channel's end, a file) is held for as long as the engine lists the
+    /// job.
     ///
     /// # Errors
-    /// The engine has no such job; as [`JobHandle::rerun`](crate::JobHandle::rerun).
+    /// The engine has no such job; nobody has a handle of it
+    /// ([`is_runs_once`](crate::Error::is_runs_once)); as
+    /// [`JobHandle::rerun`](crate::JobHandle::rerun).
     ///
     /// ```
     /// # use executor_engine::prelude::*;
@@ -175,6 +179,8 @@ impl Engine {
     /// ```
     pub fn rerun(&self, id: JobId) -> Result<()> {
         let job = self.find(id).ok_or(Kind::UnknownJob(id))?;
+        // Until it is on its way, the last handle's end does not take its function away.
+        let _hold = Hold::of(&job).ok_or(Kind::RunsOnce(id))?;
         match job.head().link() {
             Some(link) => link.rerun_job(&job),
             None => Err(Kind::ShutDown.into()),

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::cell::{AnyJob, TypedJob};
 use super::head::Token;
+use super::hold::let_go;
 use crate::condition::{NamesJob, Target};
 use crate::error::{CancelReason, JobError, Kind, Result};
 use crate::id::JobId;
@@ -54,23 +55,12 @@ impl<T> Clone for JobHandle<T> {
     }
 }
 
-/// With its last handle a finished job lets go of its function and arguments, though the engine
-/// still knows it: what they hold (a channel's end, an engine) is not held for longer than
-/// somebody could want to run the job again.
 impl<T> Drop for JobHandle<T> {
     fn drop(&mut self) {
-        let head = self.job.head();
         if let Some(token) = self.token {
-            head.remove_task(token);
+            self.job.head().remove_task(token);
         }
-        if head.drop_handle() {
-            if let Some(stream) = head.stream() {
-                self.leave_stream(&**stream);
-            }
-            if head.status().is_finished() {
-                self.job.release_body();
-            }
-        }
+        let_go(&*self.job, || Arc::clone(&self.job).into_any_job());
     }
 }
 

@@ -402,6 +402,12 @@ impl Head {
         self.handles.add();
     }
 
+    /// One more handle, if there is one yet. Who finds none stays without: a job without handles
+    /// gets no new ones.
+    pub(super) fn add_handle_beside_others(&self) -> bool {
+        self.handles.add_beside_others()
+    }
+
     /// One handle less; true if it was the last.
     pub(super) fn drop_handle(&self) -> bool {
         self.handles.remove()

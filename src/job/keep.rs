@@ -19,6 +19,12 @@ impl Handles {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// One more, unless there is none.
+    pub(crate) fn add_beside_others(&self) -> bool {
+        let one_more = |count| (count > 0).then(|| count + 1);
+        self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).is_ok()
+    }
+
     /// One less; true if it was the last. Then the caller asks whether the job is finished, or who
     /// has finished it sees that there is [none](Self::is_none).
     pub(crate) fn remove(&self) -> bool {

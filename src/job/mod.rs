@@ -14,7 +14,7 @@
 //! | [`context`] | what a job's function can know and tell of its job |
 //! | [`asleep`] | threads that sleep inside jobs until those are to stop |
 //! | [`output`] | output, directory and log of jobs whose function this program calls |
-//! | [`handle`] | what a user holds of a submitted job |
+//! | [`handle`], [`hold`] | what a user holds of a submitted job, and what that keeps |
 //! | [`engine_id`], [`link`] | which engine a job belongs to, and what handles ask of it |
 //! | [`stream`] | jobs that yield many values, read while they run |
 //! | [`future`] | jobs that run a future to its end |
@@ -32,6 +32,7 @@ mod future;
 mod gate;
 mod handle;
 mod head;
+mod hold;
 mod keep;
 mod kind;
 mod label;
@@ -68,6 +69,7 @@ pub(crate) use context::{note_progress, tell_progress_by};
 pub(crate) use engine_id::EngineId;
 pub(crate) use head::Meta;
 pub(crate) use head::{Ended, Head, Stop, Waiter, watch_starts};
+pub(crate) use hold::Hold;
 pub(crate) use kind::KindId;
 pub(crate) use link::Link;
 pub(crate) use panics::{catch, catch_panic, drop_quietly, drop_quietly_of, install_hook};

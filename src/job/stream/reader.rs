@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
-use super::any::{AnyStream, Word};
+use super::any::Word;
 use super::channel::Channel;
 use super::producer::Stream;
 use super::travel::Item;
@@ -264,17 +264,5 @@ impl<K, Y: Send + 'static, S: Send + 'static> Job<K, Stream<Y, S>> {
             stream.set_buffer(values);
         }
         self
-    }
-}
-
-impl<T> JobHandle<T> {
-    /// The last handle of a stream is dropped.
-    pub(in crate::job) fn leave_stream(&self, stream: &dyn AnyStream) {
-        if let Some(word) = stream.handle_gone()
-            && let Some(link) = self.job().head().link()
-        {
-            let job: Arc<dyn AnyJob> = Arc::clone(self.job()).into_any_job();
-            link.tell_stream(&job, word);
-        }
     }
 }
