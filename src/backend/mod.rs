@@ -54,12 +54,12 @@ pub(crate) trait Reports: Send + Sync {
 
     /// That run of the job waits for those who read what it sends (`true`), or does so no more. Only
     /// puts the news into the dispatcher's inbox.
-    fn post_lent(&self, _key: u64, _run: u32, _lent: bool) {}
+    fn post_lent(&self, key: u64, run: u32, lent: bool);
 
-    /// These runs, which nobody has begun, are given back, claimed, each with when it became ready:
-    /// as if they had been there at the last [`take_back`](Backend::take_back). Only puts the news into
-    /// the dispatcher's inbox.
-    fn post_taken_back(&self, _runs: Vec<(u64, u64)>) {}
+    /// Runs are given back, as if they had been there at the last [`take_back`](Backend::take_back).
+    /// Says whether any of them could still be claimed: then there is news in the dispatcher's inbox.
+    /// Called with no lock held.
+    fn post_taken_back(&self, runs: Vec<Run>) -> bool;
 
     /// As [`post_finished`](Self::post_finished) and then [`drive`](Self::drive), for a run
     /// that ended at that time. Not for one whose start was told: it could be overtaken.

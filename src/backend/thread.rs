@@ -305,6 +305,14 @@ impl Reports for Hungry<'_> {
         self.reports.post_finished(key, ended);
     }
 
+    fn post_lent(&self, key: u64, run: u32, lent: bool) {
+        self.reports.post_lent(key, run, lent);
+    }
+
+    fn post_taken_back(&self, runs: Vec<Run>) -> bool {
+        self.reports.post_taken_back(runs)
+    }
+
     fn finished(&self, key: u64, ended: Ended, at: u64) {
         self.shared.tally.add(HUNGRY);
         self.reports.finished(key, ended, at);

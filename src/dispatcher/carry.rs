@@ -6,7 +6,6 @@ use super::asker::not_asked;
 use super::errands::Unsent;
 use super::key::{Key, Nanos};
 use super::message::{Effect, Event, Verdict};
-use super::reports::News;
 use super::run::{Desk, Dispatcher, Payload};
 use log::Level;
 
@@ -110,17 +109,8 @@ impl Dispatcher {
                 payload.head().set_granted(named.collect());
             }
             Effect::TakeBack(kind) => {
-                let mut recalled = Vec::new();
-                for run in self.backends[kind as usize].take_back() {
-                    // It stays claimed until the core has heard of it: nobody else takes it before.
-                    if run.claim() {
-                        recalled.push((run.job.head().key(), run.ready));
-                    }
-                    // Perhaps the last to hold the job.
-                    desk.after().forgotten.push(run.job);
-                }
-                if !recalled.is_empty() {
-                    self.news.push((News::Recalled(recalled), at));
+                let runs = self.backends[kind as usize].take_back();
+                if self.recall(runs, at, |job| desk.after().forgotten.push(job)) {
                     self.desk.leave_news();
                 }
             }

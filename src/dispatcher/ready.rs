@@ -126,18 +126,11 @@ impl Ready {
         priority: i32,
         demands: Option<&Demands>,
     ) {
-        let rank = (self.place(now, priority), self.next_order);
+        let order = self.next_order;
         self.next_order += 1;
-        self.ready += 1;
-        let demands = self.limits.rates.demands(kind, demands);
-        if priority == 0 && demands.is_empty() {
-            self.queues[kind as usize].push_back(Entry { rank, key });
-        } else {
-            if priority > 0 && self.reaches_into_window(kind) {
-                self.overtaken |= 1 << kind as u8;
-            }
-            self.ranked.insert(rank, (key, now), kind, demands);
-            self.changed = true;
+        self.line_up(key, kind, (now, order), priority, demands);
+        if priority > 0 && self.reaches_into_window(kind) {
+            self.overtaken |= 1 << kind as u8;
         }
     }
 
@@ -151,14 +144,30 @@ impl Ready {
         priority: i32,
         demands: Option<&Demands>,
     ) {
-        let rank = (self.place(since, priority), self.next_order_back);
+        let order = self.next_order_back;
         self.next_order_back -= 1;
+        self.line_up(key, kind, (since, order), priority, demands);
+    }
+
+    fn line_up(
+        &mut self,
+        key: Key,
+        kind: KindId,
+        (since, order): (Nanos, u64),
+        priority: i32,
+        demands: Option<&Demands>,
+    ) {
         self.ready += 1;
+        let rank = (self.place(since, priority), order);
         let demands = self.limits.rates.demands(kind, demands);
         if priority == 0 && demands.is_empty() {
             let queue = &mut self.queues[kind as usize];
-            let at = queue.partition_point(|entry| entry.rank < rank);
-            queue.insert(at, Entry { rank, key });
+            let entry = Entry { rank, key };
+            if queue.back().is_none_or(|last| last.rank < rank) {
+                queue.push_back(entry);
+            } else {
+                queue.insert(queue.partition_point(|other| other.rank < rank), entry);
+            }
         } else {
             self.ranked.insert(rank, (key, since), kind, demands);
             self.changed = true;

@@ -2,22 +2,47 @@
 
 use super::key::{Key, Nanos};
 use super::message::Event;
-use super::run::Dispatcher;
-use crate::backend::{Reports, enter_service};
+use super::run::{Dispatcher, Payload};
+use crate::backend::{Reports, Run, enter_service};
 use crate::clock;
 use crate::info::Progress;
-use crate::job::Ended;
+use crate::job::{Ended, drop_quietly};
 
 /// What a backend tells of a run.
 pub(super) enum News {
     Started(Key),
-    /// The dispatcher itself has taken these back from their backend.
+    /// These were taken back from their backend, and are claimed; with when each became ready.
     Recalled(Vec<(Key, Nanos)>),
     Ended(Key, Ended),
     /// By that run.
     Lent(Key, u32, bool),
     /// For those who want to hear of it.
     Progress(Key, Box<Progress>),
+}
+
+impl Dispatcher {
+    /// Claims those of the runs that nobody has begun, so that they stay untouched until the core has
+    /// heard of them; says whether there are any. `done_with` gets each job: perhaps nobody else holds
+    /// it.
+    pub(super) fn recall(
+        &self,
+        runs: Vec<Run>,
+        at: Nanos,
+        mut done_with: impl FnMut(Payload),
+    ) -> bool {
+        let mut recalled = Vec::with_capacity(runs.len());
+        for run in runs {
+            if run.claim() {
+                recalled.push((run.job.head().key(), run.ready));
+            }
+            done_with(run.job);
+        }
+        let any = !recalled.is_empty();
+        if any {
+            self.news.push((News::Recalled(recalled), at));
+        }
+        any
+    }
 }
 
 impl Reports for Dispatcher {
@@ -33,8 +58,8 @@ impl Reports for Dispatcher {
         self.news.push((News::Lent(key, run, lent), clock::now()));
     }
 
-    fn post_taken_back(&self, runs: Vec<(Key, Nanos)>) {
-        self.news.push((News::Recalled(runs), clock::now()));
+    fn post_taken_back(&self, runs: Vec<Run>) -> bool {
+        self.recall(runs, clock::now(), drop_quietly)
     }
 
     fn finished(&self, key: Key, ended: Ended, at: Nanos) {

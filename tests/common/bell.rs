@@ -3,12 +3,15 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
 use std::io::Read;
+use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use executor_engine::prelude::*;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// Where tasks in other processes say that they run.
 pub struct Bell(UnixListener, PathBuf);
@@ -34,21 +37,16 @@ impl Bell {
 
     /// The next one, if it runs within that time.
     pub fn rung_within(&self, time: Duration) -> Option<UnixStream> {
-        let deadline = Instant::now() + time;
-        self.0.set_nonblocking(true).unwrap();
+        let mut listener = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        let time = PollTimeout::try_from(time).expect("a time that poll knows");
         loop {
-            match self.0.accept() {
-                Ok((connection, _)) => {
-                    connection.set_nonblocking(false).unwrap();
-                    return Some(connection);
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            match poll(&mut listener, time) {
+                Ok(0) => return None,
+                Ok(_) => return Some(self.0.accept().expect("a connection").0),
+                // A signal: longer than asked for is no matter.
+                Err(Errno::EINTR) => {}
                 Err(error) => panic!("{error}"),
             }
-            if Instant::now() >= deadline {
-                return None;
-            }
-            std::thread::sleep(Duration::from_millis(1));
         }
     }
 }

@@ -11,7 +11,7 @@ use super::shared::Shared;
 use super::worker::Queued;
 use crate::backend::{Backend, Reports, Run};
 use crate::error::JobError;
-use crate::job::{AnyJob, Caller, Word, drop_quietly};
+use crate::job::{AnyJob, Caller, Word};
 use crate::sys;
 use crate::wire::message::{PLACED, REQUEST, STREAM, ToServer};
 
@@ -168,19 +168,8 @@ impl Backend for ProcessBackend {
 impl ProcessBackend {
     /// Gives back runs that were to be taken back. Says whether there were any.
     fn give_back(&self, late: Vec<Queued>) -> bool {
-        let mut runs = Vec::new();
-        for Queued { run, .. } in late {
-            if run.claim() {
-                runs.push((run.job.head().key(), run.ready));
-            }
-            // Perhaps the last to hold the job.
-            drop_quietly(run.job);
-        }
-        let any = !runs.is_empty();
-        if any {
-            self.shared.post_taken_back(runs);
-        }
-        any
+        !late.is_empty()
+            && self.shared.post_taken_back(late.into_iter().map(|queued| queued.run).collect())
     }
 }
 

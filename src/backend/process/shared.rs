@@ -50,20 +50,16 @@ impl Shared {
         let records: Vec<_> = std::iter::from_fn(|| pool.records.pop()).collect();
         let dropped = std::mem::take(&mut pool.dropped);
         let failures = std::mem::take(&mut pool.failures);
-        let started = std::mem::take(&mut pool.started);
-        let begun = !started.is_empty() || !pool.lent.is_empty();
+        let begun = !pool.started.is_empty() || !pool.lent.is_empty();
         let posted = !failures.is_empty() || begun;
-        let reports = self.reports.upgrade().filter(|_| begun);
-        if let Some(reports) = &reports {
-            // Before the lock is let go: what another thread makes of this stream comes after it.
+        if let Some(reports) = self.reports.upgrade().filter(|_| begun) {
+            // Before the lock is let go: what another thread makes of these jobs comes after it.
+            pool.started.drain(..).for_each(|(key, at)| reports.post_started(key, at));
             pool.lent.drain(..).for_each(|(key, run, lent)| reports.post_lent(key, run, lent));
         }
         drop(pool);
         for (level, about, record) in records {
             record::contained(|| log::log!(target: about.target(), level, "{record}"));
-        }
-        if let Some(reports) = reports {
-            started.into_iter().for_each(|(key, at)| reports.post_started(key, at));
         }
         for (job, error) in failures {
             if let Some(error) = error {
@@ -89,11 +85,9 @@ impl Shared {
         }
     }
 
-    /// Puts the news that these were given back into the dispatcher's inbox.
-    pub(super) fn post_taken_back(&self, runs: Vec<(u64, u64)>) {
-        if let Some(reports) = self.reports.upgrade() {
-            reports.post_taken_back(runs);
-        }
+    /// Gives these back to the dispatcher. Says whether there is news for it.
+    pub(super) fn post_taken_back(&self, runs: Vec<Run>) -> bool {
+        self.reports.upgrade().is_some_and(|reports| reports.post_taken_back(runs))
     }
 
     /// Lets the dispatcher act on its inbox. Call it with neither lock nor inbox in hand.

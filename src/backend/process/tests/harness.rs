@@ -28,6 +28,12 @@ impl Reports for Listener {
         self.posts.send((key, ended == Ended::Done)).unwrap();
     }
 
+    fn post_lent(&self, _key: u64, _run: u32, _lent: bool) {}
+
+    fn post_taken_back(&self, _runs: Vec<Run>) -> bool {
+        unreachable!("nothing is taken back here")
+    }
+
     fn finished(&self, key: u64, ended: Ended, _at: u64) {
         self.post_finished(key, ended);
     }
