@@ -16,8 +16,8 @@ pub(super) enum News {
     Ended(Key, Ended),
     /// By that run.
     Lent(Key, u32, bool),
-    /// For those who want to hear of it.
-    Progress(Key, Box<Progress>),
+    /// Of that run, for those who want to hear of it.
+    Progress(Key, u32, Box<Progress>),
 }
 
 impl Dispatcher {

@@ -144,9 +144,9 @@ impl Dispatcher {
                 Some(job) if job.head().run() == run => Event::Lent { key, lent },
                 _ => return,
             },
-            News::Progress(key, progress) => {
+            News::Progress(key, run, progress) => {
                 // A thread that its job has left behind can be overtaken by the end.
-                if desk.core.get(key).is_none_or(|job| job.head().status().is_finished()) {
+                if desk.core.get(key).is_none_or(|job| job.head().is_over(run)) {
                     return;
                 }
                 let id = JobId::from_count(key);

@@ -397,12 +397,12 @@ impl Link for Dispatcher {
         self.tell(Event::Cancel { key: job.head().key(), reason });
     }
 
-    fn progressed(&self, job: &Arc<dyn AnyJob>) -> bool {
+    fn progressed(&self, job: &Arc<dyn AnyJob>, run: u32) -> bool {
         let wanted = self.observers.any();
         if wanted {
             // Behind the news that the job has begun.
             let progress = Box::new(job.head().progress().unwrap_or_default());
-            self.news.push((News::Progress(job.head().key(), progress), clock::now()));
+            self.news.push((News::Progress(job.head().key(), run, progress), clock::now()));
         }
         wanted
     }

@@ -110,7 +110,7 @@ static TELL_ENGINE: OnceLock<fn(&Progress)> = OnceLock::new();
 /// That run of the job said how far it is. True if the engine's dispatcher is to be driven for that.
 pub(crate) fn note_progress(job: &Arc<dyn AnyJob>, run: u32, progress: Progress) -> bool {
     let head = job.head();
-    head.set_progress(run, progress) && head.link().is_some_and(|link| link.progressed(job))
+    head.set_progress(run, progress) && head.link().is_some_and(|link| link.progressed(job, run))
 }
 
 /// From now on, contexts in this worker process tell progress so.

@@ -29,9 +29,9 @@ pub(crate) trait Link: Send + Sync {
     /// Calls the job off.
     fn cancel_job(&self, job: &Arc<dyn AnyJob>, reason: CancelReason);
 
-    /// The job has said how far it is. True if that was put into the dispatcher's inbox, for somebody
+    /// That run of the job has said how far it is. True if that was put into the dispatcher's inbox, for somebody
     /// wants to hear of it: then [`take_in_news`](Self::take_in_news) must follow.
-    fn progressed(&self, job: &Arc<dyn AnyJob>) -> bool;
+    fn progressed(&self, job: &Arc<dyn AnyJob>, run: u32) -> bool;
 
     /// Lets the dispatcher act on its inbox. Call it with no lock held.
     fn take_in_news(&self);
