@@ -61,7 +61,7 @@ pub enum JobEvent {
         /// The job.
         id: JobId,
     },
-    /// It has ended.
+    /// It has ended: its handles say so, too, and did so just before.
     Finished {
         /// The job.
         id: JobId,

@@ -209,7 +209,8 @@ fn the_result_for_a_callback_that_gets_no_thread_may_use_the_engine_in_its_drop(
         let call = called.clone();
         let job = ThreadJob::new(move || value.clone(), ()).on_done(move |_| call.open());
         let job = engine.submit(job).unwrap();
-        job.wait().unwrap();
+        // It returns when the dispatcher is through with the job's end.
+        engine.wait().unwrap();
         setrlimit(Resource::RLIMIT_NPROC, soft, hard).unwrap();
         assert_eq!(job.status(), Status::Done);
         engine.shutdown(Shutdown::Drain);

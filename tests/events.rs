@@ -4,7 +4,7 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::sync::mpsc;
+use std::sync::{Barrier, mpsc};
 use std::time::Duration;
 
 use common::{DEADLINE, Gate, within};
@@ -88,6 +88,43 @@ fn progress_is_told_between_the_start_and_the_end() {
         assert_eq!(lives.len(), 900);
         for life in lives.values() {
             assert_eq!(*life, ["submitted", "started", "progress", "progress", "finished"]);
+        }
+    });
+}
+
+/// In the worker: the second job runs; the first one's thread has told.
+static BEGUN: Barrier = Barrier::new(2);
+static TOLD: Barrier = Barrier::new(2);
+
+#[task]
+fn leaves_a_thread(ctx: JobContext) {
+    std::thread::spawn(move || {
+        BEGUN.wait();
+        ctx.progress(0.9, "late");
+        TOLD.wait();
+    });
+}
+
+#[task]
+fn lets_it_tell(ctx: JobContext, own: Option<f64>) {
+    if let Some(fraction) = own {
+        ctx.progress(fraction, "own");
+    }
+    BEGUN.wait();
+    TOLD.wait();
+}
+
+#[test]
+fn the_progress_of_a_job_that_is_over_is_not_that_of_the_workers_next() {
+    within(|| {
+        let engine = Engine::builder().max_process_jobs(1).build().unwrap();
+        for own in [None, Some(0.5)] {
+            let left = engine.submit(ProcessJob::new(leaves_a_thread, (Context,))).unwrap();
+            left.result().unwrap();
+            let next = engine.submit(ProcessJob::new(lets_it_tell, (Context, own))).unwrap();
+            next.result().unwrap();
+            let told = next.info().progress().map(|progress| progress.fraction());
+            assert_eq!((told, left.info().progress()), (own, None));
         }
     });
 }

@@ -9,7 +9,7 @@ use std::future::Future;
 use std::io::Write;
 use std::os::fd::FromRawFd;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::task::{Context as Polled, Wake, Waker};
 use std::time::Duration;
 
@@ -21,6 +21,9 @@ use nix::unistd::Pid;
 
 static KEPT: Mutex<Vec<(Level, String)>> = Mutex::new(Vec::new());
 
+/// There is one more.
+static MORE: Condvar = Condvar::new();
+
 struct Keeper;
 
 impl log::Log for Keeper {
@@ -31,6 +34,7 @@ impl log::Log for Keeper {
     fn log(&self, record: &log::Record<'_>) {
         let text = format!("{}: {}", record.target(), record.args());
         KEPT.lock().unwrap().push((record.level(), text));
+        MORE.notify_all();
     }
 
     fn flush(&self) {}
@@ -45,6 +49,13 @@ fn keep(level: log::LevelFilter) {
 fn kept(parts: &[&str]) -> Vec<(Level, String)> {
     let kept = KEPT.lock().unwrap();
     kept.iter().filter(|(_, text)| parts.iter().all(|part| text.contains(part))).cloned().collect()
+}
+
+/// Waits until there is a record that contains this.
+fn await_one(part: &str) {
+    let none = |kept: &mut Vec<(Level, String)>| !kept.iter().any(|(_, text)| text.contains(part));
+    let kept = MORE.wait_timeout_while(KEPT.lock().unwrap(), common::DEADLINE, none).unwrap();
+    assert!(!kept.1.timed_out(), "no {part:?} in {:#?}", kept.0);
 }
 
 /// The one record that contains all this.
@@ -68,7 +79,7 @@ fn dies_once(ctx: JobContext) -> u32 {
 }
 
 /// A job of each kind that does as it should, in an engine that ends as it should.
-fn ordinary() -> Vec<JobId> {
+fn ordinary(before_its_end: impl FnOnce()) -> Vec<JobId> {
     let engine = Engine::new().unwrap();
     let text = || "hunter2".to_owned();
     let len = |text: String| text.len();
@@ -79,6 +90,8 @@ fn ordinary() -> Vec<JobId> {
         engine.submit(ProcessJob::new(length, (text(),)).name("measure")).unwrap(),
         engine.submit_all([ProcessJob::new(length, (text(),)).name("measure")]).unwrap().remove(0),
     ];
+    engine.wait().unwrap();
+    before_its_end();
     engine.shutdown(Shutdown::Drain);
     jobs.iter().map(JobHandle::id).collect()
 }
@@ -87,7 +100,9 @@ fn ordinary() -> Vec<JobId> {
 fn a_jobs_way_is_told_for_debugging() {
     role::apart("a_jobs_way_is_told_for_debugging", || {
         keep(log::LevelFilter::Trace);
-        for id in ordinary().iter().map(JobId::to_string) {
+        // Which can be heard of after the jobs that it has run.
+        let worker_starts = || await_one(" has started");
+        for id in ordinary(worker_starts).iter().map(JobId::to_string) {
             for way in ["is submitted", "starts, attempt 1", "is done"] {
                 one(Level::Debug, &["executor_engine::job: ", &id, "(measure)", way]);
             }
@@ -103,7 +118,7 @@ fn a_jobs_way_is_told_for_debugging() {
 fn an_ordinary_run_is_quiet() {
     role::apart("an_ordinary_run_is_quiet", || {
         keep(log::LevelFilter::Info);
-        ordinary();
+        ordinary(|| ());
         assert_eq!(kept(&[]), []);
     });
 }

@@ -594,6 +594,33 @@ fn a_thread_that_outlives_its_stream_disturbs_no_other() {
 }
 
 #[task]
+fn leaves_threads(out: Yield<u64>) {
+    for i in 0..4 {
+        let out = out.clone();
+        std::thread::spawn(move || while out.send(i).is_ok() {});
+    }
+    let _ = out.send(1).and_then(|()| out.send(1));
+}
+
+/// The worker's next requests come while they find out that it is over.
+#[test]
+fn threads_that_outlive_their_stream_take_no_request_away() {
+    within(|| {
+        let engine = Engine::builder().max_process_jobs(1).build().unwrap();
+        for _ in 0..300 {
+            let job = ProcessJob::stream(leaves_threads, ()).buffer(64);
+            let job = engine.submit(job).unwrap();
+            let next: Vec<_> =
+                (0..8).map(|n| engine.submit(ProcessJob::new(double, (n,))).unwrap()).collect();
+            assert!(job.iter().all(|value| value.is_ok()));
+            for (n, next) in next.iter().enumerate() {
+                assert_eq!(next.result().unwrap(), 2 * n as u64);
+            }
+        }
+    });
+}
+
+#[task]
 fn rare(out: Yield<u64>) -> Result<(), StreamStopped> {
     out.send(0)?;
     out.send(1)?;

@@ -154,6 +154,55 @@ fn what_cannot_run_again_says_why() {
     });
 }
 
+/// Users' code that looks at a result is waited for by nobody but who wants that result, too.
+#[test]
+fn a_result_that_is_looked_at_holds_up_nobody() {
+    within(|| {
+        let engine = Engine::new().unwrap();
+        let (calls, count) = counter();
+        let job = engine.submit(ThreadJob::new(count, ())).unwrap();
+        job.wait().unwrap();
+        let (looks, leave) = (Gate::new(), Gate::new());
+        let reader = {
+            let (job, looks, leave) = (job.clone(), looks.clone(), leave.clone());
+            std::thread::spawn(move || {
+                job.with_result(|&value| {
+                    looks.open();
+                    leave.pass();
+                    value
+                })
+            })
+        };
+        looks.pass();
+        assert_eq!((job.info().status(), job.exception().is_none()), (Status::Done, true));
+        assert_eq!(engine.jobs().iter().count(), 1);
+        engine.pause();
+        job.rerun().unwrap();
+        job.cancel();
+        assert!(job.exception().unwrap().is_cancelled());
+        assert_eq!(engine.stats().unfinished, 0);
+        leave.open();
+        assert_eq!(reader.join().unwrap().unwrap(), 0);
+        // Though the value was in somebody's hands when it went out of use.
+        assert!(job.result().unwrap_err().is_cancelled());
+        assert!(job.take().unwrap_err().is_cancelled());
+        engine.resume();
+        job.rerun().unwrap();
+        assert_eq!(job.result().unwrap(), 1);
+        // Also where one thread does all that.
+        engine.pause();
+        let value = job.with_result(|&value| {
+            job.rerun().unwrap();
+            job.cancel();
+            assert_eq!(job.info().status(), Status::Cancelled);
+            value
+        });
+        assert_eq!(value.unwrap(), 1);
+        assert!(job.result().unwrap_err().is_cancelled());
+        assert_eq!(calls.load(Ordering::SeqCst), 2);
+    });
+}
+
 /// Either the handle was there in time, and the job runs again as it did, or it is refused.
 #[test]
 fn a_rerun_by_id_beside_the_end_of_the_last_handle_runs_whole_or_is_refused() {

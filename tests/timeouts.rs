@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::future::Future;
 use std::time::{Duration, Instant, SystemTime};
 
 use common::{DEADLINE, Gate, within};
@@ -91,12 +92,69 @@ fn jobs_sent_ahead_to_a_worker_do_not_lose_time_there() {
         let timed = engine
             .submit_all((0..50).map(|_| ProcessJob::new(sleep, (0,)).timeout(DEADLINE)))
             .unwrap();
-        let slow = engine.submit(ProcessJob::new(sleep, (1,))).unwrap();
-        let limit = Duration::from_millis(900);
+        let slow = engine.submit(ProcessJob::new(sleep, (3,))).unwrap();
+        let limit = Duration::from_millis(2900);
         let after = engine.submit(ProcessJob::new(sleep, (0,)).timeout(limit)).unwrap();
         engine.wait().unwrap();
         for job in short.iter().chain(&timed).chain([&slow, &after]) {
             assert_eq!(job.status(), Status::Done, "{:?}", job.exception());
+        }
+    });
+}
+
+/// Wakes whoever awaits a job by keeping the thread that does so.
+struct Slow(Duration);
+
+impl std::task::Wake for Slow {
+    fn wake(self: std::sync::Arc<Self>) {
+        std::thread::sleep(self.0);
+    }
+}
+
+/// It begins when it begins, not when the one before it on the same thread ended.
+#[test]
+fn what_others_do_at_the_end_of_the_job_before_does_not_count() {
+    within(|| {
+        let limit = Duration::from_millis(1500);
+        let engine = Engine::builder().max_thread_jobs(1).build().unwrap();
+        let gate = Gate::new();
+        let wait = gate.clone();
+        let mut first = engine.submit(ThreadJob::new(move || wait.pass(), ())).unwrap();
+        let waker = std::sync::Arc::new(Slow(limit + SHORT)).into();
+        let mut polled = std::task::Context::from_waker(&waker);
+        assert!(std::pin::Pin::new(&mut first).poll(&mut polled).is_pending());
+        let next = engine.submit(ThreadJob::new(|| (), ()).timeout(limit)).unwrap();
+        gate.open();
+        next.result().unwrap();
+        assert!(next.info().run_time().unwrap() < limit);
+    });
+}
+
+#[test]
+fn times_are_in_order_within_a_job_and_from_one_to_the_next() {
+    within(|| {
+        let engine = Engine::builder().max_thread_jobs(2).build().unwrap();
+        for _ in 0..30 {
+            let chains: Vec<_> = (0..1000)
+                .map(|_| {
+                    let a = engine.submit(ThreadJob::new(|| (), ())).unwrap();
+                    let b = engine.submit(LocalJob::new(|()| (), (&a,))).unwrap();
+                    let c = engine.submit(ThreadJob::new(|()| (), (&b,))).unwrap();
+                    [a, b, c]
+                })
+                .collect();
+            engine.wait().unwrap();
+            for chain in chains {
+                let infos = chain.map(|job| job.info());
+                for info in &infos {
+                    assert!(info.submitted_at() <= info.started_at(), "{info:?}");
+                    assert!(info.started_at() <= info.finished_at(), "{info:?}");
+                    assert!(info.run_time() <= info.total_time(), "{info:?}");
+                }
+                for [before, after] in [[&infos[0], &infos[1]], [&infos[1], &infos[2]]] {
+                    assert!(before.finished_at() <= after.started_at(), "{before:?} {after:?}");
+                }
+            }
         }
     });
 }

@@ -9,8 +9,9 @@ use crate::files::{self, Surroundings};
 use crate::job::{AnyJob, Caller, judge};
 use crate::record::record;
 
-/// Runs a job that the caller has claimed, and reports it. Takes the time and gives the time
-/// when the job's function had returned: for a pump, that is when the next job starts.
+/// Runs a job that the caller has claimed, and reports it. Takes the time, read just now, and gives
+/// the time when the job's function had returned. Reporting comes after that, and can take as long as
+/// users' wakers and drops do.
 pub(crate) fn execute(job: &Arc<dyn AnyJob>, reports: &dyn Reports, now: u64) -> u64 {
     let head = job.head();
     let key = head.key();

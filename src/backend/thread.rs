@@ -213,8 +213,6 @@ impl Shared {
         if let Some(reports) = self.reports.upgrade() {
             let reports = Hungry { shared: self, reports: &*reports };
             let mut idle = 0;
-            // The end of the job before, if that was just now.
-            let mut now = None;
             let mut yielded = clock::now();
             while idle < LINGER {
                 if let Some(run) = self.queue.pop() {
@@ -226,16 +224,14 @@ impl Shared {
                     self.tally.subtract(QUEUED + HUNGRY);
                     // The pump counts as hungry again before the news of this job makes the next
                     // one ready, so that a chain of jobs stays on one thread and wakes no other.
-                    let start = now.unwrap_or_else(clock::now);
-                    let end = execute(&run.job, &reports, start);
-                    now = Some(end);
+                    // Not the end of the job before: users' wakers and the like came after that.
+                    let end = execute(&run.job, &reports, clock::now());
                     if end.saturating_sub(yielded) >= YIELD_AFTER && !nested {
                         self.yield_to_rayon();
-                        (now, yielded) = (None, end);
+                        yielded = end;
                     }
                 } else {
                     idle += 1;
-                    now = None;
                     // One that looks out for more is enough.
                     if idle == SPIN && self.tally.retire() {
                         IN_PUMP.set(outer);

@@ -26,7 +26,10 @@ pub(super) struct After {
     /// With the job whose end they wait for.
     pub(super) wakes: Vec<(JobId, Waiter)>,
     pub(super) aborts: Vec<(Run, KindId)>,
-    pub(super) garbage: Vec<(JobId, Box<dyn Send>)>,
+    /// Errors that others have taken the place of.
+    pub(super) errors: Vec<(JobId, JobError)>,
+    /// Jobs whose result, if there is one, counts no more.
+    pub(super) resultless: Vec<Payload>,
     pub(super) forgotten: Vec<Payload>,
     /// Finished jobs without handles.
     pub(super) unheld: Vec<Payload>,
@@ -161,10 +164,16 @@ impl Dispatcher {
                         (Status::Failed, Some(JobError::condition_panicked(*panic)))
                     }
                 };
-                if let Some(error) = error
-                    && let Some(value) = job.swap_error(error)
-                {
-                    desk.after.get_or_insert_default().garbage.push((job.head().id(), value));
+                if let Some(error) = error {
+                    if let Some(old) = job.set_error(error) {
+                        let old = (job.head().id(), old);
+                        desk.after.get_or_insert_default().errors.push(old);
+                    }
+                    // It was started ever, in this run or one before.
+                    if job.head().attempt() > 0 || job.head().run() > 0 {
+                        let job = Arc::clone(job);
+                        desk.after.get_or_insert_default().resultless.push(job);
+                    }
                 }
                 let waiters = job.head().finish(status, at);
                 self.observers.tell(|| JobEvent::Finished { id: job.head().id(), status });
@@ -268,8 +277,12 @@ impl Dispatcher {
             record!(Error, "executor_engine::dispatcher", "a timer was refused: {error}");
         }
         // One by one, for each may panic.
-        for (id, value) in after.garbage {
-            drop_quietly_of(&format_args!("job {id}"), value);
+        for (id, error) in after.errors {
+            drop_quietly_of(&format_args!("job {id}"), error);
+        }
+        for job in after.resultless {
+            job.discard_result();
+            drop_quietly(job);
         }
         for (id, custom) in after.customs {
             drop_quietly_of(&format_args!("job {id}"), custom);

@@ -129,8 +129,12 @@ impl<P: Clone> Core<P> {
         let Some(node) = self.nodes.get_mut(key) else { return };
         let State::Out(out) = &mut node.state else { return };
         // The user's word, and the time for all attempts, count more than that for one.
-        let weak = |cause| matches!(cause, Cause::AttemptTimedOut | Cause::TimedOut);
-        let stays = out.cancelled.is_some_and(|before| !weak(before) || weak(cause));
+        let weight = |cause| match cause {
+            Cause::AttemptTimedOut => 0,
+            Cause::TimedOut => 1,
+            _ => 2,
+        };
+        let stays = out.cancelled.is_some_and(|before| weight(before) >= weight(cause));
         if !stays {
             out.cancelled = Some(cause);
             if let Some(payload) = &node.payload {

@@ -216,7 +216,8 @@ impl Engine {
 
     /// Shuts the engine down: it takes no more jobs, finishes or cancels what it has, joins its
     /// threads and reaps its processes. A further call waits for the same end, and, if it is to cancel,
-    /// cancels what is still drained; the drop does nothing more.
+    /// cancels what is still drained; the drop does nothing more. Functions that run on threads, and
+    /// callbacks, are waited for: one that never returns keeps this from returning, too.
     ///
     /// From inside one of the engine's own jobs or callbacks it returns at once, and the rest happens
     /// when that one has returned.
@@ -238,7 +239,8 @@ impl Engine {
     /// Drains the engine as [`shutdown`](Self::shutdown) does, but not for longer than that: what is
     /// unfinished then is cancelled. Says whether everything was finished in time.
     ///
-    /// Functions that run on threads cannot be ended; they are waited for, after they were told.
+    /// Functions that run on threads, and callbacks, cannot be ended; they are waited for, after the
+    /// functions were told.
     ///
     /// From inside one of the engine's own jobs or callbacks it returns `false` at once, for not
     /// everything is finished yet, and the engine is drained all the same, for no longer than that.

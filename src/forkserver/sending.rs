@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::info::Progress;
-use crate::job;
+use crate::job::{self, Teller};
 use crate::sys;
 use crate::wire::codec;
 use crate::wire::frame::{HEADER, Header};
@@ -24,7 +24,8 @@ static WIRE: Mutex<Option<Wire>> = Mutex::new(None);
 /// From now on this process sends by that socket.
 pub(super) fn install(socket: &Arc<OwnedFd>) {
     *WIRE.lock() = Some(Wire { socket: Arc::clone(socket), seq: 0 });
-    job::tell_progress_by(tell_progress);
+    let current = || WIRE.lock().as_ref().map_or(0, |wire| wire.seq);
+    job::tell_progress_by(Teller { current, tell: tell_progress });
 }
 
 /// It is at that request now.
@@ -39,14 +40,15 @@ pub(super) fn alone() -> MutexGuard<'static, impl Sized> {
     WIRE.lock()
 }
 
-/// Tells the engine how far the job is.
-fn tell_progress(progress: &Progress) {
+/// Tells the engine how far the job of that request is; what a thread says that it has left behind goes
+/// nowhere.
+fn tell_progress(request: u32, progress: &Progress) {
     let mut frame = vec![0; HEADER];
     if codec::encode(progress, &mut frame).is_err() {
         return;
     }
     let wire = WIRE.lock();
-    let Some(wire) = &*wire else { return };
+    let Some(wire) = wire.as_ref().filter(|wire| wire.seq == request) else { return };
     let length = (frame.len() - HEADER) as u64;
     let header = Header { length, seq: wire.seq, extra: 0, kind: NOTE_PROGRESS };
     frame[..HEADER].copy_from_slice(&header.to_bytes());

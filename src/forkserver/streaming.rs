@@ -259,6 +259,11 @@ impl Stream {
     /// Looks whether there is a word from the engine, unless another thread does.
     fn listen(&self) {
         if let Some(mut incoming) = self.incoming.try_lock() {
+            if self.ended.load(Ordering::SeqCst) {
+                // What comes now is for the next request. Who ends the stream says so before it takes
+                // the decoder away.
+                return;
+            }
             self.receive(&mut incoming);
             self.take_words(&mut incoming);
             self.news.notify_all();

@@ -56,7 +56,6 @@ pub(crate) trait Body<T>: Send {
 pub(crate) enum Slot<T> {
     Empty,
     Value(T),
-    Error(JobError),
     Taken,
 }
 
@@ -89,12 +88,16 @@ pub(crate) trait AnyJob: Watched {
     /// to run it again. A panic in their drop is caught.
     fn release_body(&self);
 
-    /// Stores why the job has no result, dropping a result that it had.
+    /// Stores why the job has no result. One that it had counts no more, and is dropped.
     fn store_error(&self, error: JobError);
 
-    /// As [`store_error`](Self::store_error), but the result that the job had is given back, to
-    /// be dropped where a user's drop code does no harm.
-    fn swap_error(&self, error: JobError) -> Option<Box<dyn Send>>;
+    /// The first half of [`store_error`](Self::store_error), for those who hold a lock of the
+    /// engine's: no users' code runs, nor is any waited for. The error that was there is given back.
+    fn set_error(&self, error: JobError) -> Option<JobError>;
+
+    /// The second half: drops a result that counts no more, unless somebody is at it. Then it stays
+    /// until the job runs again or goes.
+    fn discard_result(&self);
 
     /// The stored error.
     fn error(&self) -> Option<JobError>;
@@ -102,7 +105,8 @@ pub(crate) trait AnyJob: Watched {
 
 /// A job with a result of type `T`: what its handles hold.
 pub(crate) trait TypedJob<T>: AnyJob {
-    /// Calls `f` with the result, if there is one.
+    /// Calls `f` with the result, if there is one. Other readers wait, and whoever stores a new one;
+    /// nobody else does.
     fn with_result(&self, f: &mut dyn FnMut(Option<&T>));
 
     /// Moves the result or the error out; an error stays.
@@ -114,7 +118,11 @@ pub(crate) trait TypedJob<T>: AnyJob {
 /// The allocation.
 pub(crate) struct JobCell<T, B> {
     head: Head,
+    /// Users' code runs with it locked.
     slot: Mutex<Slot<T>>,
+    /// If there is one, what is in the slot counts no more. To be locked after the slot, and for
+    /// moments only.
+    error: Mutex<Option<JobError>>,
     /// There until the drop, or until the job is finished and nobody has a handle of it.
     body: Keep<B>,
 }
@@ -125,6 +133,7 @@ impl<T, B> Drop for JobCell<T, B> {
     fn drop(&mut self) {
         let label = self.head.label();
         panics::drop_quietly_of(&label, std::mem::replace(self.slot.get_mut(), Slot::Empty));
+        panics::drop_quietly_of(&label, self.error.get_mut().take());
         panics::drop_quietly_of(&label, self.body.take());
         // Callbacks and the like.
         if let Some(meta) = self.head.take_meta() {
@@ -142,6 +151,7 @@ where
         Arc::new(Self {
             head: Head::new(kind),
             slot: Mutex::new(Slot::Empty),
+            error: Mutex::new(None),
             body: Keep::new(body),
         })
     }
@@ -161,18 +171,28 @@ where
         result
     }
 
+    /// Whatever was there is dropped outside the locks, a panic in its drop caught.
     fn store(&self, result: Result<T, JobError>) -> bool {
-        let (slot, ok) = match result {
-            Ok(value) => (Slot::Value(value), true),
-            Err(error) => (Slot::Error(error), false),
-        };
-        self.replace(slot);
-        ok
+        match result {
+            Ok(value) => {
+                let mut slot = self.slot.lock();
+                let old = std::mem::replace(&mut *slot, Slot::Value(value));
+                let error = self.error.lock().take();
+                drop(slot);
+                self.drop_quietly(old);
+                if error.is_some() {
+                    panics::drop_quietly_of(&self.head.label(), error);
+                }
+                true
+            }
+            Err(error) => {
+                self.store_error(error);
+                false
+            }
+        }
     }
 
-    /// Puts `slot` in; what was there is dropped outside the lock, a panic in its drop caught.
-    fn replace(&self, slot: Slot<T>) {
-        let old = std::mem::replace(&mut *self.slot.lock(), slot);
+    fn drop_quietly(&self, old: Slot<T>) {
         if matches!(old, Slot::Value(_)) {
             panics::drop_quietly_of(&self.head.label(), old);
         }
@@ -241,21 +261,28 @@ where
     }
 
     fn store_error(&self, error: JobError) {
-        self.replace(Slot::Error(error));
+        let old = self.set_error(error);
+        if old.is_some() {
+            panics::drop_quietly_of(&self.head.label(), old);
+        }
+        self.discard_result();
     }
 
-    fn swap_error(&self, error: JobError) -> Option<Box<dyn Send>> {
-        match std::mem::replace(&mut *self.slot.lock(), Slot::Error(error)) {
-            Slot::Value(value) => Some(Box::new(value)),
-            _ => None,
-        }
+    fn set_error(&self, error: JobError) -> Option<JobError> {
+        self.error.lock().replace(error)
+    }
+
+    fn discard_result(&self) {
+        let Some(mut slot) = self.slot.try_lock() else { return };
+        // The job may have a new result by now.
+        let stale = matches!(*slot, Slot::Value(_)) && self.error.lock().is_some();
+        let old = stale.then(|| std::mem::replace(&mut *slot, Slot::Empty));
+        drop(slot);
+        old.into_iter().for_each(|old| self.drop_quietly(old));
     }
 
     fn error(&self) -> Option<JobError> {
-        match &*self.slot.lock() {
-            Slot::Error(error) => Some(error.clone()),
-            _ => None,
-        }
+        self.error.lock().clone()
     }
 }
 
@@ -266,21 +293,23 @@ where
 {
     fn with_result(&self, f: &mut dyn FnMut(Option<&T>)) {
         match &*self.slot.lock() {
-            Slot::Value(value) => f(Some(value)),
+            Slot::Value(value) if self.error.lock().is_none() => f(Some(value)),
             _ => f(None),
         }
     }
 
     fn take_result(&self) -> Result<T, JobError> {
         let mut slot = self.slot.lock();
-        match &*slot {
-            Slot::Value(_) => match std::mem::replace(&mut *slot, Slot::Taken) {
-                Slot::Value(value) => Ok(value),
-                _ => Err(JobError::taken()),
-            },
-            Slot::Error(error) => Err(error.clone()),
+        if let Some(error) = self.error() {
+            return Err(error);
+        }
+        match std::mem::replace(&mut *slot, Slot::Taken) {
+            Slot::Value(value) => Ok(value),
             Slot::Taken => Err(JobError::taken()),
-            Slot::Empty => Err(JobError::stalled("it has not run".into())),
+            Slot::Empty => {
+                *slot = Slot::Empty;
+                Err(JobError::stalled("it has not run".into()))
+            }
         }
     }
 

@@ -86,6 +86,9 @@ struct Snapshot {
     granted: Vec<(String, Vec<u32>)>,
     #[serde(skip)]
     parsed: OnceLock<Attrs>,
+    /// The request that brought it.
+    #[serde(skip, default = "current_request")]
+    request: u32,
 }
 
 /// Why the job is to stop, if it is.
@@ -105,7 +108,19 @@ pub(super) fn stop_error(head: &Head) -> Option<JobError> {
 const ENDED: &str = "the job has ended, or runs again; a thread that it started goes on";
 
 /// How a worker process sends its job's progress.
-static TELL_ENGINE: OnceLock<fn(&Progress)> = OnceLock::new();
+#[derive(Clone, Copy)]
+pub(crate) struct Teller {
+    /// The number of the request that the process is at.
+    pub(crate) current: fn() -> u32,
+    /// Sends the progress of that request, if the process is at it still.
+    pub(crate) tell: fn(u32, &Progress),
+}
+
+static TELLER: OnceLock<Teller> = OnceLock::new();
+
+fn current_request() -> u32 {
+    TELLER.get().map_or(0, |teller| (teller.current)())
+}
 
 /// That run of the job said how far it is. True if the engine's dispatcher is to be driven for that.
 pub(crate) fn note_progress(job: &Arc<dyn AnyJob>, run: u32, progress: Progress) -> bool {
@@ -114,8 +129,8 @@ pub(crate) fn note_progress(job: &Arc<dyn AnyJob>, run: u32, progress: Progress)
 }
 
 /// From now on, contexts in this worker process tell progress so.
-pub(crate) fn tell_progress_by(tell: fn(&Progress)) {
-    let _ = TELL_ENGINE.set(tell);
+pub(crate) fn tell_progress_by(teller: Teller) {
+    let _ = TELLER.set(teller);
 }
 
 impl JobContext {
@@ -336,9 +351,9 @@ impl JobContext {
                     link.take_in_news();
                 }
             }
-            Inner::There(_) => {
-                if let Some(tell) = TELL_ENGINE.get() {
-                    tell(&progress);
+            Inner::There(snapshot) => {
+                if let Some(teller) = TELLER.get() {
+                    (teller.tell)(snapshot.request, &progress);
                 }
             }
         }
@@ -376,6 +391,7 @@ impl Snapshot {
                 .map(|cache| cache.path_of(head.id()).into_os_string().into_vec()),
             granted: resources.map(|name| (name.clone(), head.granted(name))).collect(),
             parsed: OnceLock::new(),
+            request: 0,
         }
     }
 

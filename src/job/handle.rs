@@ -215,7 +215,8 @@ impl<T> JobHandle<T> {
 
     /// Waits for the job and calls `f` with its result.
     ///
-    /// `f` must not wait for jobs or use this handle's result again.
+    /// `f` must not wait for jobs or use this job's result again: other readers of the result, and a
+    /// run that has a new one, wait for `f`. Nobody else does.
     ///
     /// # Errors
     /// Why the job has no result.

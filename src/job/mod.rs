@@ -65,7 +65,7 @@ pub(crate) use callbacks::Call;
 pub(crate) use cell::AnyJob;
 #[cfg(test)]
 pub(crate) use cell::TypedJob;
-pub(crate) use context::{note_progress, tell_progress_by};
+pub(crate) use context::{Teller, note_progress, tell_progress_by};
 pub(crate) use engine_id::EngineId;
 pub(crate) use head::Meta;
 pub(crate) use head::{Ended, Head, Stop, Waiter, watch_starts};
