@@ -737,10 +737,10 @@ fn shutting_down_with_conditions_pending() {
                 [after_delay("1h"), custom(|_| false).every("1h"), every("1d") & after_clock("0")]
                     .map(submit)
             });
+            let start = Instant::now();
             let near = submit(after_delay("30ms") & custom(|_| true).every("1ms"));
             let then = submit(after_another(&near));
             let stuck = submit(after_another(&missing));
-            let start = Instant::now();
             engine.shutdown(how);
             let drained = how == Shutdown::Drain;
             let expected = if drained { Status::Done } else { Status::Cancelled };

@@ -279,6 +279,8 @@ fn others_hear_on_when_one_stops_listening_and_the_end_when_the_engine_ends() {
         assert!(matches!(next(&clone), JobEvent::Submitted { .. }));
         drop(clone);
         engine.submit(ThreadJob::new(|| 1, ())).unwrap().wait().unwrap();
+        // The dispatcher is through with the last end, too.
+        engine.wait().unwrap();
         let late = engine.events();
         engine.shutdown(Shutdown::Drain);
         assert_eq!(late.recv(), None);

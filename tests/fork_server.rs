@@ -62,7 +62,7 @@ fn open_files() -> usize {
 
 #[test]
 fn a_program_that_is_not_there() {
-    within(|| {
+    role::apart("a_program_that_is_not_there", || {
         let engine = Engine::builder().worker_exe("/nonexistent/program").build().unwrap();
         let warm = engine.submit(ProcessJob::new(one, ())).unwrap().result().unwrap_err();
         assert!(warm.is_no_worker(), "{warm}");
@@ -72,8 +72,10 @@ fn a_program_that_is_not_there() {
             assert!(error.is_no_worker(), "{error}");
             assert!(error.to_string().contains("/nonexistent/program"), "{error}");
         }
-        // Other tests of this binary open and close files meanwhile: twenty leaks would show.
-        assert!(open_files() < before + 15, "files leak: {before}, then {}", open_files());
+        // The last server's may still be on their way out.
+        while open_files() > before {
+            std::thread::yield_now();
+        }
         let thread = engine.submit(ThreadJob::new(|| 1, ())).unwrap();
         assert_eq!(thread.result().unwrap(), 1, "the engine goes on");
     });

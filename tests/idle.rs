@@ -10,8 +10,11 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use common::{Gate, within};
+use executor_engine::JobKind;
 use executor_engine::condition::*;
 use executor_engine::prelude::*;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::{TimeVal, TimeValLike};
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
@@ -163,6 +166,52 @@ fn conditions_that_wait_for_time_or_for_others_make_no_context_switches() {
         far.iter().for_each(JobHandle::cancel);
         engine.wait().unwrap();
         assert_never_stirs();
+    });
+}
+
+/// How long the process has computed.
+fn computed() -> Duration {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).unwrap();
+    let time = |time: TimeVal| Duration::from_micros(time.num_microseconds().try_into().unwrap());
+    time(usage.user_time()) + time(usage.system_time())
+}
+
+#[test]
+fn a_job_that_waits_for_one_that_is_held_burns_no_time() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(|poison| poison.into_inner());
+    within(|| {
+        for by_rate in [false, true] {
+            let engine = Engine::builder().max_thread_jobs(2);
+            let engine = match by_rate {
+                true => engine.rate_limit(JobKind::Local, 1, Duration::from_secs(3600)),
+                false => engine,
+            };
+            let engine = engine.build().unwrap();
+            engine.submit(LocalJob::new(|| 1, ())).unwrap().wait().unwrap();
+            if !by_rate {
+                engine.pause_kind(JobKind::Local);
+            }
+            let held = engine.submit(LocalJob::new(|| 1, ())).unwrap();
+            let (begun, needed) = (Gate::new(), held.clone());
+            let begins = begun.clone();
+            let wait = move || {
+                begins.open();
+                needed.wait().unwrap();
+            };
+            let waits = engine.submit(ThreadJob::new(wait, ())).unwrap();
+            begun.pass();
+            assert_idle();
+            let before = computed();
+            // What is under test is what is done in that time, so it is slept through.
+            std::thread::sleep(Duration::from_secs(2));
+            let burnt = computed() - before;
+            assert!(burnt < Duration::from_millis(500), "{burnt:?} in two seconds");
+            match by_rate {
+                true => held.cancel(),
+                false => engine.resume(),
+            }
+            waits.result().unwrap();
+        }
     });
 }
 

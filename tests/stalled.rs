@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use common::{DEADLINE, Gate, Meter, within};
@@ -387,5 +388,62 @@ fn a_job_that_waits_for_a_hundred_thousand_is_told_in_few_words() {
             assert!(text.contains("and 99992 more") && text.len() < 2_000, "{text}");
             job.cancel();
         }
+    });
+}
+
+/// A job that has a graphics card waits for one that needs it, and gets to know that: whatever
+/// became of others that need it.
+#[test]
+fn who_holds_what_the_awaited_job_needs_is_told() {
+    within(|| {
+        for cancelled in [None, Some(1), Some(2)] {
+            let engine = Engine::builder().max_thread_jobs(4).resource("gpu", 1).build().unwrap();
+            let (send, receive) = mpsc::channel::<JobHandle<i32>>();
+            let receive = Mutex::new(receive);
+            let holds = move || {
+                let needed = receive.lock().unwrap().recv().unwrap();
+                needed.wait_timeout(DEADLINE).map_err(|error| error.is_stalled())
+            };
+            let holder = engine.submit(ThreadJob::new(holds, ()).resource("gpu", 1)).unwrap();
+            let need = || engine.submit(ThreadJob::new(|| 1, ()).resource("gpu", 1)).unwrap();
+            let needs: Vec<_> = (0..3).map(|_| need()).collect();
+            if let Some(which) = cancelled {
+                // Also with an entry of each of its two runs.
+                needs[which].cancel();
+                if which == 2 {
+                    needs[which].rerun().unwrap();
+                }
+            }
+            send.send(needs[0].clone()).unwrap();
+            assert_eq!(holder.result().unwrap(), Err(true), "{cancelled:?}");
+            engine.wait().unwrap();
+            assert_eq!(needs[0].result().unwrap(), 1);
+        }
+    });
+}
+
+/// What is kept for a job that cannot go is not kept from the one that all wait for.
+#[test]
+fn it_is_not_stalled_while_the_awaited_job_could_run() {
+    within(|| {
+        let engine = Engine::builder()
+            .max_thread_jobs(4)
+            .resource("gpu", 1)
+            .resource("disk", 1)
+            .build()
+            .unwrap();
+        let (send, receive) = mpsc::channel::<JobHandle<i32>>();
+        let receive = Mutex::new(receive);
+        let holds = move || {
+            let needed = receive.lock().unwrap().recv().unwrap();
+            needed.wait_timeout(DEADLINE).map_err(|error| error.to_string())
+        };
+        let holder = engine.submit(ThreadJob::new(holds, ()).resource("gpu", 1)).unwrap();
+        let both = LocalJob::new(|| 1, ()).resource("gpu", 1).resource("disk", 1);
+        let both = engine.submit(both).unwrap();
+        let one = engine.submit(LocalJob::new(|| 2, ()).resource("disk", 1)).unwrap();
+        send.send(one).unwrap();
+        assert_eq!(holder.result().unwrap(), Ok(true));
+        assert_eq!(both.result().unwrap(), 1);
     });
 }

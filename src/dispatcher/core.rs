@@ -268,6 +268,11 @@ impl<P: Clone> Core<P> {
         true
     }
 
+    /// Whether [`Event::StartOne`] would [start a job](Ready::may_start_over).
+    pub(crate) fn may_start_one(&self) -> bool {
+        self.ready.may_start_over(self.moment.now)
+    }
+
     /// A job goes out, with what it was given.
     fn send_out(&mut self, going: Going, effects: &mut Vec<Effect<P>>) -> Option<P> {
         let node = self.nodes.get_mut(going.key)?;
@@ -291,8 +296,9 @@ impl<P: Clone> Core<P> {
         }
         let kind = node.kind;
         let rules = node.needs.attempts_mut().map(|attempts| &attempts.rules);
-        let demands = rules.map(|rules| &rules.demands);
-        let Some(going) = self.ready.take_out_of_turn(key, kind, demands, now) else { return };
+        let (priority, demands) = rules.map(|rules| (rules.priority, &rules.demands)).unzip();
+        let going = self.ready.take_out_of_turn(key, kind, priority.unwrap_or(0), demands, now);
+        let Some(going) = going else { return };
         if let Some(payload) = self.send_out(going, effects) {
             effects.push(Effect::Inline(payload));
         }

@@ -110,6 +110,11 @@ impl Supplies {
         all
     }
 
+    /// Whether all that is demanded is there.
+    pub(crate) fn are_free(&self, demands: &Demands) -> bool {
+        demands.resources.iter().all(|&(id, units)| self.resources[usize::from(id)].free >= units)
+    }
+
     /// Keeps what is demanded from others.
     pub(crate) fn keep(demands: &Demands, kept: &mut [bool]) {
         demands.resources.iter().for_each(|&(id, _)| kept[usize::from(id)] = true);

@@ -29,11 +29,14 @@ pub(super) struct Class {
     pub(super) demands: Demands,
     /// Each with the time since which it is ready.
     jobs: BTreeMap<Rank, (Key, Nanos)>,
+    /// How many of the entries are of jobs that are ready no more, or by another entry.
+    stale: usize,
 }
 
 impl Class {
+    /// How many ready jobs it has.
     pub(super) fn len(&self) -> usize {
-        self.jobs.len()
+        self.jobs.len() - self.stale
     }
 
     /// Since when its first is ready.
@@ -47,7 +50,8 @@ impl Ranks {
         let place = match self.places.get(&(kind, demands.clone())) {
             Some(&place) => place,
             None => {
-                let class = Class { kind, demands: demands.clone(), jobs: BTreeMap::new() };
+                let class =
+                    Class { kind, demands: demands.clone(), jobs: BTreeMap::new(), stale: 0 };
                 let place = match self.vacant.pop() {
                     Some(place) => {
                         self.classes[place] = class;
@@ -73,6 +77,13 @@ impl Ranks {
 
     pub(super) fn is_empty(&self) -> bool {
         self.heads.is_empty()
+    }
+
+    /// A job is ready no more; its entry stays until it comes up.
+    pub(super) fn forget_one(&mut self, kind: KindId, demands: Demands) {
+        if let Some(&place) = self.places.get(&(kind, demands)) {
+            self.classes[place].stale += 1;
+        }
     }
 
     /// Takes away the first of a class.
@@ -113,6 +124,8 @@ impl Ranks {
                 return;
             }
             for rank in stale {
+                let place = self.heads[&rank];
+                self.classes[place].stale -= 1;
                 self.remove(rank);
             }
         }
@@ -134,6 +147,10 @@ mod tests {
         assert_eq!(heads(&ranks), [1, 2]);
         assert_eq!(ranks.remove((1, 0)), Some(((10, 0), KindId::Thread, demands(0))));
         assert_eq!(heads(&ranks), [2, 4]);
+        // Ready no more, which is seen when it comes up, but counts at once.
+        ranks.forget_one(KindId::Thread, demands(1));
+        ranks.forget_one(KindId::Thread, demands(1));
+        assert_eq!(ranks.heads().map(|(_, class)| class.len()).collect::<Vec<_>>(), [0, 2]);
         ranks.drop_stale(|key| key > 30);
         assert_eq!(heads(&ranks), [4]);
         assert_eq!(ranks.places.len(), 1);

@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 
 use super::demands::{Demands, Granted, Rates, Supplies};
 use super::key::{Key, Nanos};
-use super::ranked::{Rank, Ranks};
+use super::ranked::{Class, Rank, Ranks};
 use crate::job::KindId;
 
 /// The window of a kind whose jobs had to be taken back, until so many of it have gone out again:
@@ -198,8 +198,12 @@ impl Ready {
     }
 
     /// A ready job is ready no more, without having been [`next`](Self::next).
-    pub(crate) fn forget_one(&mut self) {
+    pub(crate) fn forget_one(&mut self, kind: KindId, priority: i32, demands: Option<&Demands>) {
         self.ready -= 1;
+        let demands = self.limits.rates.demands(kind, demands);
+        if priority != 0 || !demands.is_empty() {
+            self.ranked.forget_one(kind, demands);
+        }
         // It may have held back others.
         self.changed = true;
     }
@@ -264,11 +268,13 @@ impl Ready {
             && first.is_none_or(|(other, _)| rank < other)
             && let Some(((key, since), kind, demands)) = self.ranked.remove(rank)
         {
+            self.ready -= 1;
             return Some(self.go(key, kind, &demands, since, now));
         }
         let (_, kind) = first?;
         let entry = self.queues[kind as usize].pop_front()?;
         let since = Nanos::try_from(entry.rank.0).unwrap_or(now);
+        self.ready -= 1;
         Some(self.go(entry.key, kind, &Demands::default(), since, now))
     }
 
@@ -301,9 +307,12 @@ impl Ready {
             }
             if let Some(at) = self.limits.rates.opens(&class.demands, now) {
                 opens = Some(opens.map_or(at, |other: Nanos| other.min(at)));
+            } else if over && self.supplies.are_free(&class.demands) {
+                // Nobody else moves, for whom units could be kept.
+                return Some(rank);
             } else if self.supplies.has(&class.demands, &mut kept) {
                 return Some(rank);
-            } else {
+            } else if !self.supplies.are_free(&class.demands) {
                 starving += class.len();
             }
         }
@@ -315,8 +324,8 @@ impl Ready {
         None
     }
 
+    /// A job that is counted as ready no more goes out.
     fn go(&mut self, key: Key, kind: KindId, demands: &Demands, ready: Nanos, now: Nanos) -> Going {
-        self.ready -= 1;
         self.narrow[kind as usize] = self.narrow[kind as usize].saturating_sub(1);
         self.take(kind);
         self.limits.rates.take(demands, now);
@@ -329,12 +338,13 @@ impl Ready {
         &mut self,
         key: Key,
         kind: KindId,
+        priority: i32,
         demands: Option<&Demands>,
         now: Nanos,
     ) -> Option<Going> {
         self.may_go_out_of_turn(kind, demands, now).then(|| {
+            self.forget_one(kind, priority, demands);
             let demands = self.limits.rates.demands(kind, demands);
-            self.changed = true;
             self.go(key, kind, &demands, now, now)
         })
     }
@@ -349,7 +359,7 @@ impl Ready {
         let demands = self.limits.rates.demands(kind, demands);
         !self.paused[kind as usize]
             && self.limits.rates.opens(&demands, now).is_none()
-            && self.supplies.has(&demands, &mut self.supplies.nothing_kept())
+            && self.supplies.are_free(&demands)
     }
 
     /// Takes a permit, whether or not one is left.
@@ -401,7 +411,21 @@ impl Ready {
         self.rate_opens.is_some() || KindId::ALL.iter().any(paused)
     }
 
-    /// How many jobs lack nothing but units of resources.
+    /// Whether a job could go [over the limit](Self::next), as far as is known: entries that went
+    /// stale count, too, until it was tried.
+    pub(crate) fn may_start_over(&self, now: Nanos) -> bool {
+        let simple =
+            |&kind: &KindId| !self.paused[kind as usize] && !self.queues[kind as usize].is_empty();
+        let may = |class: &Class| {
+            !self.paused[class.kind as usize]
+                && self.limits.rates.opens(&class.demands, now).is_none()
+                && self.supplies.are_free(&class.demands)
+        };
+        let mut heads = self.ranked.heads();
+        self.ready > 0 && (KindId::ALL.iter().any(simple) || heads.any(|(_, class)| may(class)))
+    }
+
+    /// How many jobs lack units of resources, which others hold, and nothing else.
     pub(crate) fn starving(&self) -> usize {
         self.starving
     }

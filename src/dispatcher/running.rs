@@ -115,13 +115,21 @@ impl<P: Clone> Core<P> {
         match &mut node.state {
             State::Out(_) => self.call_off(key, cause, effects),
             State::Ready => {
-                self.ready.forget_one();
+                self.forget_ready(key);
                 return Some(self.timed_out(key, true));
             }
             State::Delayed => return Some(self.timed_out(key, true)),
             State::Expected | State::Waiting | State::Finished(_) => {}
         }
         None
+    }
+
+    /// A ready job is ready no more.
+    fn forget_ready(&mut self, key: Key) {
+        let Some(node) = self.nodes.get(key) else { return };
+        let rules = node.needs.attempts().map(|attempts| &attempts.rules);
+        let priority = rules.map_or(0, |rules| rules.priority);
+        self.ready.forget_one(node.kind, priority, rules.map(|rules| &rules.demands));
     }
 
     /// Tells a job that is out to stop.
@@ -151,7 +159,7 @@ impl<P: Clone> Core<P> {
                 self.conclude(key, Verdict::Cancelled(reason), effects);
             }
             Some(State::Ready) => {
-                self.ready.forget_one();
+                self.forget_ready(key);
                 self.conclude(key, Verdict::Cancelled(reason), effects);
             }
             Some(State::Out(_)) => self.call_off(key, Cause::from(reason), effects),

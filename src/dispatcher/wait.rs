@@ -302,7 +302,7 @@ impl Dispatcher {
         });
         // The permits are with jobs that cannot use them: whose parallel parts sleep, or whose
         // threads do.
-        if found.is_none() && self.moves_nothing(desk) && desk.core.ready.len() > 0 {
+        if found.is_none() && self.moves_nothing(desk) && desk.core.may_start_one() {
             self.handle(desk, Event::StartOne, clock::now());
         }
         found

@@ -196,8 +196,9 @@ impl Engine {
     /// Submits many jobs in one go, which is cheaper than one by one.
     ///
     /// # Errors
-    /// As [`submit`](Self::submit), for the first job at fault; none of the jobs runs then
-    /// (those that were accepted before it are cancelled).
+    /// As [`submit`](Self::submit), for the first job at fault; none of the jobs is accepted then. A
+    /// circle of jobs that need each other is found as they are accepted: those before it are
+    /// cancelled, and may have begun.
     ///
     /// ```
     /// # use executor_engine::prelude::*;

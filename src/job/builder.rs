@@ -139,7 +139,8 @@ impl<K, T> Job<K, T> {
     }
 
     /// Only errors of which this says yes are retried. It is asked once per failure, on the
-    /// thread that saw it; if it panics, the job is not retried.
+    /// thread that saw it; if it panics, the job is not retried. For process jobs that thread hears of
+    /// all of them, so an answer that takes long holds them up: it must not wait for jobs.
     ///
     /// ```
     /// # use executor_engine::prelude::*;

@@ -154,6 +154,9 @@ impl<T> JobHandle<T> {
 
     /// Blocks until the job is finished (`true`) or the time is up (`false`).
     ///
+    /// Inside a job it is as with [`wait`](Self::wait): a job that has not begun may be run on this
+    /// thread, and is then run to its end, whatever the time.
+    ///
     /// # Errors
     /// As [`wait`](Self::wait).
     ///

@@ -46,8 +46,7 @@ impl<'a> Claims<'a> {
     }
 
     /// The last request that the worker has begun.
-    #[cfg(test)]
-    pub(crate) fn claimed(self) -> u32 {
+    pub(crate) fn begun(self) -> u32 {
         unpack(self.0.load(Ordering::Acquire)).1
     }
 
@@ -89,7 +88,7 @@ mod tests {
         assert!(claims.claim(2));
         assert_eq!(claims.lower(1), 2, "two are begun");
         assert!(!claims.claim(3));
-        assert_eq!(claims.claimed(), 2);
+        assert_eq!(claims.begun(), 2);
         claims.raise(6);
         assert!(claims.claim(6));
         assert_eq!(claims.lower(9), 6, "lowering never raises");
@@ -104,7 +103,7 @@ mod tests {
         let (begun, kept) = std::thread::scope(|scope| {
             let worker = scope.spawn(|| (1..=N).take_while(|&n| claims.claim(n)).count());
             let mut kept = N;
-            while kept > 0 && claims.claimed() < kept {
+            while kept > 0 && claims.begun() < kept {
                 kept = claims.lower(kept - 1);
             }
             (worker.join().unwrap(), kept)

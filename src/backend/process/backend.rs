@@ -118,8 +118,9 @@ impl Backend for ProcessBackend {
 
     fn abort(&self, run: &Run) {
         if run.claim() {
-            // It is somewhere in a queue, and will be dropped from there when its turn comes.
             self.shared.post(&run.job, false);
+            // Where it is not in the queue yet, it is dropped when its turn comes.
+            self.shared.locked(|pool| pool.forget(run));
             self.shared.drive();
             return;
         }
@@ -220,6 +221,17 @@ fn encode(settings: &Settings, run: Run) -> Result<Queued, (Run, JobError)> {
 }
 
 impl Pool {
+    /// Drops a run that waits and was claimed by who calls it off: its arguments may be large.
+    fn forget(&mut self, run: &Run) {
+        let key = run.job.head().key();
+        let same =
+            |queued: &Queued| queued.run.job.head().key() == key && queued.run.run == run.run;
+        if let Some(at) = self.queue.iter().position(same) {
+            let queued = self.queue.remove(at);
+            self.dropped.extend(queued.map(|queued| queued.run));
+        }
+    }
+
     /// Calls off a run that was claimed: it waits after it was taken back, or a worker has it.
     fn abort(&mut self, run: &Run) {
         let key = run.job.head().key();
@@ -243,7 +255,8 @@ impl Pool {
                     self.fail(job, None);
                 }
             }
-            // The worker has begun it.
+            // The worker is through with it, and at another: the reply is on its way.
+            None if self.workers.get(&id).is_some_and(|worker| worker.claims().begun() > seq) => {}
             None => self.kill(id, true, None),
         }
     }
