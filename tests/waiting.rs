@@ -627,3 +627,50 @@ fn engine_wait_in_a_parallel_part_of_a_job_is_an_error() {
         );
     });
 }
+
+/// Waits in its drop for what may come meanwhile.
+struct Waits(Gate);
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        assert!(self.0.pass_within(DEADLINE / 4), "what was submitted meanwhile did not run");
+    }
+}
+
+/// A submission that is left to the thread which has the dispatcher's turn is seen to before that
+/// thread runs users' code. (A blocking job, for which there is always a thread: the drop itself takes
+/// one of the pool's or the lane.)
+#[test]
+fn no_submission_waits_for_another_jobs_drop() {
+    with_engine(
+        |settings| settings.max_thread_jobs(1).keep_finished(0),
+        |engine| {
+            for round in 0..1000 {
+                let gate = Gate::new();
+                let (value, begun) = (Waits(gate.clone()), Arc::new(AtomicBool::new(false)));
+                let begins = Arc::clone(&begun);
+                std::thread::scope(|scope| {
+                    scope.spawn(|| {
+                        while !begun.load(Ordering::SeqCst) {
+                            std::hint::spin_loop();
+                        }
+                        // So as to come just when the job's end is told.
+                        (0..round % 400).for_each(|_| std::hint::spin_loop());
+                        let open = gate.clone();
+                        let open = ThreadJob::new(move || open.open(), ()).blocking();
+                        engine.submit(open).unwrap();
+                        let opened = gate.pass_within(DEADLINE / 8);
+                        assert!(opened, "round {round}: it was left behind");
+                    });
+                    let job = move || {
+                        let _ = &value;
+                        begins.store(true, Ordering::SeqCst);
+                    };
+                    // This thread may be the one that drops it.
+                    drop(engine.submit(ThreadJob::new(job, ())).unwrap());
+                });
+            }
+            engine.wait().unwrap();
+        },
+    );
+}

@@ -15,9 +15,13 @@ use super::reports::News;
 use super::run::{Desk, Dispatcher};
 use crate::event::JobEvent;
 use crate::id::JobId;
+use crate::job::KindId;
 
 /// News that one thread carries to the core in one go, before it hands over.
 const TURN: usize = 1024;
+
+/// Turns that a thread has in a row while it has users' code to run, before it hands over.
+const TURNS: usize = 4;
 
 /// Submissions that go before the next look at news.
 const SUBMISSIONS: usize = 32;
@@ -174,9 +178,11 @@ impl Dispatcher {
         }
     }
 
-    /// Ends a turn: takes in the news, wakes whom it concerns, lets go of the lock, does what
-    /// was put off, and looks whether more news came in meanwhile.
+    /// Ends a turn: takes in the news, wakes whom it concerns, lets go of the lock, and does what was
+    /// put off. Before that, which can be users' code and take long, it sees to the news that others
+    /// have left to whoever had the lock.
     fn settle<'a>(&'a self, mut desk: MutexGuard<'a, Desk>) {
+        let mut turns = 1;
         loop {
             let full = self.take_in(&mut desk);
             if std::mem::take(&mut desk.changed) {
@@ -186,21 +192,33 @@ impl Dispatcher {
             let kicks = std::mem::take(&mut desk.kicks);
             let after = desk.after.take();
             self.desk.0.pass(desk);
-            self.kick(kicks);
-            if let Some(after) = after {
-                self.do_after(*after);
+            let foreign = after.is_some() || kicks & (1 << KindId::Process as u8) != 0;
+            if !foreign {
+                self.kick(kicks);
             }
-            if full {
-                // Others' news, not ours to carry for long.
-                return self.alarm.call();
+            let more = full || self.desk.more();
+            // Others' news, not ours to carry for long.
+            let enough = full || (foreign && turns >= TURNS);
+            if more && enough {
+                self.alarm.call();
+            } else if more && let Some(again) = self.desk.0.try_take() {
+                desk = again;
+                if foreign {
+                    // Whoever had a turn meanwhile has taken along what was put off in it.
+                    debug_assert!(desk.after.is_none(), "it was left behind");
+                    desk.kicks |= kicks;
+                    desk.after = after;
+                }
+                turns += 1;
+                continue;
             }
-            if !self.desk.more() {
-                return;
+            if foreign {
+                self.kick(kicks);
+                if let Some(after) = after {
+                    self.do_after(*after);
+                }
             }
-            match self.desk.0.try_take() {
-                Some(again) => desk = again,
-                None => return,
-            }
+            return;
         }
     }
 }
