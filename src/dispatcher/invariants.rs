@@ -109,8 +109,28 @@ impl<P: Clone> Core<P> {
         let opens = self.ready.rate_opens();
         assert_eq!(self.rate_timer.map(|(_, at)| at), opens, "the timer of rates is off");
         self.check_supplies();
+        self.check_stall();
         assert!(self.next_deadline().is_none_or(|at| at > self.moment.now), "a timer is overdue");
         self.wheel.sanity_check();
+    }
+
+    /// Who waits is told of a stall if, and only if, nothing can happen any more.
+    fn check_stall(&self) {
+        let can_go = self.nodes.iter().find(|(_, node)| {
+            let rules = node.needs.attempts().map(|attempts| &attempts.rules);
+            let demands = rules.map(|rules| &rules.demands);
+            node.state == State::Ready
+                && self.ready.may_go_out_of_turn(node.kind, demands, self.moment.now)
+        });
+        let can_go = can_go.map(|(key, _)| key);
+        if self.is_stalled() {
+            assert_eq!(can_go, None, "it could go, and all is said to be stalled");
+        }
+        let none_moves = self.counts.out == self.counts.blocked && self.counts.unfinished > 0;
+        let none_will = self.live + self.delayed + self.lent == 0 && !self.ready.may_go_on();
+        if none_moves && none_will && can_go.is_none() {
+            assert!(self.is_stalled(), "nothing can happen any more, and nobody is told");
+        }
     }
 
     /// What is free and what jobs have that are out is all there is.

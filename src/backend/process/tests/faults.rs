@@ -161,7 +161,14 @@ fn what_a_task_started_dies_with_its_worker() {
     let job = bench.push(ProcessJob::new(tasks::leave_child, (say.writer(),)));
     bench.result(&job).unwrap();
     let child = say.line().parse().unwrap();
-    sigkill(bench.backend.workers()[0]);
+    // That it runs can be heard of after what it has done.
+    let worker = loop {
+        match bench.backend.workers().first() {
+            Some(&worker) => break worker,
+            None => std::thread::yield_now(),
+        }
+    };
+    sigkill(worker);
     await_end(child);
 }
 
