@@ -1,10 +1,13 @@
 //! Promise (faults 10 and 13): the fork server can be killed, or the system can refuse it or a
 //! worker: jobs fail typed, the engine goes on, nothing leaks.
 
+#[path = "common/bell.rs"]
+mod bell;
 mod common;
 #[path = "common/role.rs"]
 mod role;
 
+use bell::{Bell, until_let_go};
 use common::within;
 use executor_engine::prelude::*;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -17,14 +20,6 @@ fn parent() -> i32 {
 }
 
 #[task]
-fn waits() {
-    println!("waiting");
-    loop {
-        std::thread::park();
-    }
-}
-
-#[task]
 fn one() -> u8 {
     1
 }
@@ -33,9 +28,12 @@ fn one() -> u8 {
 fn a_killed_fork_server_is_replaced() {
     within(|| {
         let engine = Engine::builder().max_process_jobs(2).build().unwrap();
+        let bell = Bell::new();
         for _ in 0..3 {
             let server = engine.submit(ProcessJob::new(parent, ())).unwrap().result().unwrap();
-            let stuck = engine.submit(ProcessJob::new(waits, ())).unwrap();
+            let stuck = engine.submit(ProcessJob::new(until_let_go, (bell.path(),))).unwrap();
+            // One that has not begun would go to another worker.
+            let _stuck_in_it = bell.rung();
             // The second job runs on the second worker or after the first, so once it answers
             // the fork server has nothing more to start.
             let other = engine.submit(ProcessJob::new(parent, ())).unwrap();
