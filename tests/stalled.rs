@@ -391,6 +391,18 @@ fn a_job_that_waits_for_a_hundred_thousand_is_told_in_few_words() {
     });
 }
 
+/// A job that has the graphics card and waits for one that it is sent; it gives whether that ended, or
+/// whether it was told of a stall.
+fn holder(engine: &Engine) -> (JobHandle<Result<bool, bool>>, mpsc::Sender<JobHandle<i32>>) {
+    let (send, receive) = mpsc::channel::<JobHandle<i32>>();
+    let receive = Mutex::new(receive);
+    let holds = move || {
+        let needed = receive.lock().unwrap().recv().unwrap();
+        needed.wait_timeout(DEADLINE).map_err(|error| error.is_stalled())
+    };
+    (engine.submit(ThreadJob::new(holds, ()).resource("gpu", 1)).unwrap(), send)
+}
+
 /// A job that has a graphics card waits for one that needs it, and gets to know that: whatever
 /// became of others that need it.
 #[test]
@@ -398,13 +410,7 @@ fn who_holds_what_the_awaited_job_needs_is_told() {
     within(|| {
         for cancelled in [None, Some(1), Some(2)] {
             let engine = Engine::builder().max_thread_jobs(4).resource("gpu", 1).build().unwrap();
-            let (send, receive) = mpsc::channel::<JobHandle<i32>>();
-            let receive = Mutex::new(receive);
-            let holds = move || {
-                let needed = receive.lock().unwrap().recv().unwrap();
-                needed.wait_timeout(DEADLINE).map_err(|error| error.is_stalled())
-            };
-            let holder = engine.submit(ThreadJob::new(holds, ()).resource("gpu", 1)).unwrap();
+            let (holder, send) = holder(&engine);
             let need = || engine.submit(ThreadJob::new(|| 1, ()).resource("gpu", 1)).unwrap();
             let needs: Vec<_> = (0..3).map(|_| need()).collect();
             if let Some(which) = cancelled {
@@ -432,13 +438,7 @@ fn it_is_not_stalled_while_the_awaited_job_could_run() {
             .resource("disk", 1)
             .build()
             .unwrap();
-        let (send, receive) = mpsc::channel::<JobHandle<i32>>();
-        let receive = Mutex::new(receive);
-        let holds = move || {
-            let needed = receive.lock().unwrap().recv().unwrap();
-            needed.wait_timeout(DEADLINE).map_err(|error| error.to_string())
-        };
-        let holder = engine.submit(ThreadJob::new(holds, ()).resource("gpu", 1)).unwrap();
+        let (holder, send) = holder(&engine);
         let both = LocalJob::new(|| 1, ()).resource("gpu", 1).resource("disk", 1);
         let both = engine.submit(both).unwrap();
         let one = engine.submit(LocalJob::new(|| 2, ()).resource("disk", 1)).unwrap();

@@ -223,10 +223,7 @@ fn encode(settings: &Settings, run: Run) -> Result<Queued, (Run, JobError)> {
 impl Pool {
     /// Drops a run that waits and was claimed by who calls it off: its arguments may be large.
     fn forget(&mut self, run: &Run) {
-        let key = run.job.head().key();
-        let same =
-            |queued: &Queued| queued.run.job.head().key() == key && queued.run.run == run.run;
-        if let Some(at) = self.queue.iter().position(same) {
+        if let Some(at) = self.queue.iter().position(|queued| queued.is_of(run)) {
             let queued = self.queue.remove(at);
             self.dropped.extend(queued.map(|queued| queued.run));
         }
@@ -234,8 +231,7 @@ impl Pool {
 
     /// Calls off a run that was claimed: it waits after it was taken back, or a worker has it.
     fn abort(&mut self, run: &Run) {
-        let key = run.job.head().key();
-        let same = |job: &Queued| job.run.job.head().key() == key && job.run.run == run.run;
+        let same = |job: &Queued| job.is_of(run);
         if let Some(at) = self.returned.iter().position(same) {
             if let Some(job) = self.returned.remove(at) {
                 self.fail(job, None);

@@ -40,6 +40,11 @@ impl Queued {
     pub(super) fn timed(&self) -> bool {
         self.run.job.head().is_timed()
     }
+
+    /// Whether it is that run of that job.
+    pub(super) fn is_of(&self, run: &Run) -> bool {
+        self.run.run == run.run && self.run.job.head().key() == run.job.head().key()
+    }
 }
 
 /// A request whose reply is not there yet.
